@@ -1,0 +1,153 @@
+"""A network ready to run: a torch module, and the description of what it reads and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from napari_tileseg.engine.spec import Architecture, ClassInfo, ModelSpec, Task
+from napari_tileseg.errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_GLOBAL_MODULES = (
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+)
+_GLOBAL_NAMES = ("SqueezeExcite", "SEModule", "Attention", "LayerNorm2dGlobal", "ASPPPooling")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A torch module with the description needed to use it.
+
+    Attributes
+    ----------
+    module
+        Takes (B, channels, *spatial) float32, gives (B, outputs, *spatial) logits.
+    spec
+        What it reads and what its answer means.
+    architecture
+        How to build the module again without its weights; None if it cannot be saved.
+    provenance
+        Where it comes from: plain values for a person to read.
+    """
+
+    module: nn.Module
+    spec: ModelSpec
+    architecture: Architecture | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The classes in the order of the label values."""
+        return self.spec.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        first = next(self.module.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def logits(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Run the module on normalised tiles.
+
+        Parameters
+        ----------
+        tiles
+            (B, channels, *spatial) float32; every spatial size a multiple of the stride.
+
+        Returns
+        -------
+        (B, outputs, *spatial) float32, finite.
+
+        Raises
+        ------
+        NetworkError
+            If the answer has another shape, or holds what is not a number.
+        """
+        answer = self.module(tiles)
+        if not isinstance(answer, torch.Tensor):
+            raise NetworkError(
+                f"'{self.spec.name}' answers with {type(answer).__name__}, not with one array of "
+                "logits. A network with extra heads has to be saved without them."
+            )
+        wanted = (tiles.shape[0], self.spec.n_outputs, *tiles.shape[2:])
+        if tuple(answer.shape) != wanted:
+            raise NetworkError(
+                f"'{self.spec.name}' answers with an array of shape {tuple(answer.shape)} where "
+                f"{wanted} was expected (tiles, classes, pixels). "
+                "Check the number of classes and the architecture of this checkpoint."
+            )
+        answer = answer.float()
+        if not bool(torch.isfinite(answer).all()):
+            raise NetworkError(
+                f"'{self.spec.name}' answers with values that are not numbers. "
+                "Try --precision fp32; if that does not help, the weights are damaged."
+            )
+        return answer
+
+    def decide(self, logits: torch.Tensor) -> torch.Tensor:
+        """Turn merged logits into labels.
+
+        Parameters
+        ----------
+        logits
+            (outputs, *spatial) float.
+
+        Returns
+        -------
+        (*spatial) uint8 class indices; (classes, *spatial) bool for a multilabel model.
+        """
+        if self.spec.task is Task.MULTICLASS:
+            return _argmax(logits)
+        above = logits > _logit(self.spec.threshold)
+        return above if self.spec.task is Task.MULTILABEL else above[0].to(torch.uint8)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Turn merged logits (outputs, *spatial) into probabilities (classes, *spatial)."""
+        if self.spec.task is Task.MULTICLASS:
+            return logits.softmax(0)
+        foreground = logits.sigmoid()
+        if self.spec.task is Task.MULTILABEL:
+            return foreground
+        return torch.cat([1 - foreground, foreground])
+
+
+def _argmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return the index of the highest logit, the lowest index among equals, as uint8."""
+    # torch's own argmax over the first axis is many times slower on a CPU than this loop
+    best = logits[0].clone()
+    labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    for index in range(1, len(logits)):
+        better = logits[index] > best
+        labels.masked_fill_(better, index)
+        torch.maximum(best, logits[index], out=best)
+    return labels
+
+
+def _logit(probability: float) -> float:
+    return float(torch.logit(torch.tensor(probability, dtype=torch.float64)))
+
+
+def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:
+    """Name the modules that look at their whole input, as "path (Type)"."""
+    return tuple(_global_modules(module))
+
+
+def _global_modules(module: nn.Module) -> Iterable[str]:
+    for path, part in module.named_modules():
+        kind = type(part).__name__
+        if isinstance(part, _GLOBAL_MODULES) or any(name in kind for name in _GLOBAL_NAMES):
+            yield f"{path} ({kind})"

@@ -1,0 +1,39 @@
+"""What can go wrong for a person: every message says what is, and what to do about it."""
+
+from __future__ import annotations
+
+
+class TilesegError(Exception):
+    """Base of everything a person can meet; its text is written for that person."""
+
+
+class SettingsError(TilesegError):
+    """A setting is out of its bounds or contradicts another one."""
+
+
+class ImageError(TilesegError):
+    """An image cannot be read or cannot be segmented as it is."""
+
+
+class ModelFitError(TilesegError):
+    """A model and an image (or its masks) do not fit each other: channels, classes, axes."""
+
+
+class CheckpointError(TilesegError):
+    """A file is not a checkpoint that can be used, or not one that is safe to use."""
+
+
+class NetworkError(TilesegError):
+    """A network answered with something that is no segmentation: wrong shape, not a number."""
+
+
+class DeviceError(TilesegError):
+    """A device does not exist, cannot do what was asked, or ran out of memory."""
+
+
+class OutputError(TilesegError):
+    """A result cannot be written; what was there before is untouched."""
+
+
+class Cancelled(TilesegError):
+    """Somebody asked to stop; what was finished by then is kept."""
