@@ -1,0 +1,91 @@
+"""Where a network runs, in which precision, and what is said when that is not possible."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_tileseg.errors import DeviceError
+from napari_tileseg.settings import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_AUTOCAST = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is the first GPU, else MPS, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device; the message names those there are.
+    """
+    wanted = name.strip().lower()
+    available = [value for value, _ in device_choices()]
+    if wanted == "auto":
+        return torch.device(available[0])
+    if wanted == "cuda" and "cuda:0" in available:
+        wanted = "cuda:0"
+    if wanted not in available:
+        raise DeviceError(
+            f"There is no device '{name}' here. There is: {', '.join(reversed(available))}. "
+            "Choose one of these, or auto."
+        )
+    return torch.device(wanted)
+
+
+def device_choices() -> list[tuple[str, str]]:
+    """Return what a run can use, the fastest first, as (name, label for a person)."""
+    choices = [
+        (f"cuda:{index}", torch.cuda.get_device_name(index))
+        for index in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        choices.append(("mps", "Apple GPU"))
+    return [*choices, ("cpu", "CPU")]
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Return a context in which the network computes in `precision`.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot compute in it.
+    """
+    dtype = _AUTOCAST.get(precision)
+    if dtype is None:
+        return nullcontext()
+    if device.type == "cpu" and dtype is torch.float16:
+        raise DeviceError("A CPU does not compute in fp16; choose bf16 or fp32.")
+    return torch.autocast(device.type, dtype)
+
+
+def default_batch(device: torch.device) -> int:
+    """Return how many tiles to run at once if nobody says."""
+    return 1 if device.type == "cpu" else 4
+
+
+@contextmanager
+def memory_errors_explained(device: torch.device) -> Iterator[None]:
+    """Turn running out of memory into a sentence that says what helps."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(device) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            raise _out_of_memory(device) from error
+        raise
+
+
+def _out_of_memory(device: torch.device) -> DeviceError:
+    return DeviceError(
+        f"The device ({device}) has not enough memory for this. What is finished is kept. "
+        "Choose a smaller tile or batch, tiles instead of the whole image, or the CPU."
+    )

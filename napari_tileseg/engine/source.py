@@ -1,0 +1,264 @@
+"""Any array-like as a source of pixels, read lazily, whatever the order of its axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_tileseg.errors import ImageError, ModelFitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_tileseg.engine.spec import ModelSpec
+
+
+class ArrayLike(Protocol):
+    """What has a shape and a dtype and gives an array when sliced: numpy, dask, zarr, ..."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def dtype(self) -> Any: ...  # noqa: D102
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+class Source:
+    """An image of any size with named axes.
+
+    Parameters
+    ----------
+    data
+        An array-like, or a list of them: a pyramid with the finest level first, of which
+        only the finest is read.
+    axes
+        One letter an axis: Y and X (and Z if `spatial_dims` is 3) are what the network slides
+        over, C (or S) are channels, every other letter is walked plane by plane. Without it
+        a last axis of 3 or 4 behind two axes over 30 px is taken for RGB(A), as napari does.
+    spatial_dims
+        2 for images and stacks of images, 3 for volumes.
+    rgb
+        Whether the last axis is RGB(A); None guesses.
+    name
+        What a person calls the image, for messages.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty, not of numbers, complex, or does not match `axes`.
+    """
+
+    def __init__(
+        self,
+        data: ArrayLike | Sequence[ArrayLike],
+        *,
+        axes: str | None = None,
+        spatial_dims: int = 2,
+        rgb: bool | None = None,
+        name: str = "image",
+    ) -> None:
+        self.name = name
+        self._data: ArrayLike = _finest(data, name)
+        self.dtype = np.dtype(self._data.dtype)
+        shape = tuple(int(size) for size in self._data.shape)
+        _check_array(shape, self.dtype, name, spatial_dims)
+        self.axes = _named_axes(axes, shape, spatial_dims, rgb, name)
+        sizes = dict(zip(self.axes, shape, strict=True))
+        self._spatial_axes = "ZYX"[-spatial_dims:]
+        self._leading_axes = "".join(a for a in self.axes if a not in "C" + self._spatial_axes)
+        self.n_channels = sizes.get("C", 1)
+        self.leading_shape = tuple(sizes[a] for a in self._leading_axes)
+        self.spatial_shape = tuple(sizes[a] for a in self._spatial_axes)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of the labels: leading axes, then spatial ones, no channels."""
+        return self.leading_shape + self.spatial_shape
+
+    @property
+    def label_axes(self) -> str:
+        """The letters of the axes of the labels."""
+        return self._leading_axes + self._spatial_axes
+
+    def read(
+        self,
+        plane: tuple[int, ...],
+        region: tuple[slice, ...],
+        channels: Sequence[int],
+    ) -> NDArray[Any]:
+        """Read one region of one plane.
+
+        Parameters
+        ----------
+        plane
+            An index on each leading axis.
+        region
+            A slice in pixels on each spatial axis, inside the image.
+        channels
+            Which channels, in the order wanted; one may be named twice.
+
+        Returns
+        -------
+        (channels, *spatial) in the dtype of the image; bool is read as uint8.
+
+        Raises
+        ------
+        ImageError
+            If the pixels cannot be read, or are not finite numbers.
+        """
+        where: dict[str, int | slice] = dict(zip(self._leading_axes, plane, strict=True))
+        where.update(zip(self._spatial_axes, region, strict=True))
+        first = min(channels)
+        where["C"] = slice(first, max(channels) + 1)
+        key = tuple(where[axis] for axis in self.axes)
+        try:
+            block = np.asarray(self._data[key])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ImageError(
+                f"Pixels of '{self.name}' cannot be read at {_place(region)} ({error}). "
+                "The file may be damaged or no longer be there; what is finished is kept."
+            ) from error
+        kept = [axis for axis in self.axes if isinstance(where[axis], slice)]
+        if "C" not in kept:
+            block, kept = block[None], ["C", *kept]
+        block = block.transpose([kept.index(axis) for axis in "C" + self._spatial_axes])
+        block = block[[channel - first for channel in channels]]
+        self._require_finite(block, region)
+        return block.astype(np.uint8) if block.dtype == bool else np.ascontiguousarray(block)
+
+    def check(self, spec: ModelSpec, channels: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Return the channels that a model is to read from this image.
+
+        Raises
+        ------
+        ModelFitError
+            If the model reads another number of channels, or one that is not there.
+        """
+        wanted = len(spec.channels)
+        if channels is None:
+            if self.n_channels == wanted or (self.n_channels == 4 and wanted == 3):
+                return tuple(range(wanted))
+            raise ModelFitError(
+                f"'{spec.name}' reads {_count(wanted, 'channel')} ({', '.join(spec.channels)}); "
+                f"'{self.name}' has {self.n_channels}. Choose which ones it should see under "
+                f"Model > Channels, or with --channels {self._example(wanted)}."
+                + self._axes_hint(wanted)
+            )
+        if len(channels) != wanted:
+            raise ModelFitError(
+                f"'{spec.name}' reads {_count(wanted, 'channel')} ({', '.join(spec.channels)}), "
+                f"but {len(channels)} were chosen. Choose one for each."
+            )
+        missing = [channel for channel in channels if not 0 <= channel < self.n_channels]
+        if missing:
+            raise ModelFitError(
+                f"'{self.name}' has no channel {missing[0]}: its channels are counted from 0 to "
+                f"{self.n_channels - 1}."
+            )
+        return channels
+
+    def _example(self, wanted: int) -> str:
+        return ",".join(str(min(index, self.n_channels - 1)) for index in range(wanted))
+
+    def _axes_hint(self, wanted: int) -> str:
+        if "C" in self.axes or wanted not in self.leading_shape:
+            return ""
+        axes = "".join(
+            "C" if size == wanted else axis
+            for axis, size in zip(self._leading_axes, self.leading_shape, strict=True)
+        )
+        return f" If an axis of the image holds its channels, say so: axes='{axes}{self.axes[-2:]}'."
+
+    def _require_finite(self, block: NDArray[Any], region: tuple[slice, ...]) -> None:
+        if block.dtype.kind != "f" or bool(np.isfinite(block).all()):
+            return
+        bad = ~np.isfinite(block).all(axis=0)
+        first = tuple(
+            int(index[0]) + part.start for index, part in zip(np.nonzero(bad), region, strict=True)
+        )
+        where = ", ".join(
+            f"{axis.lower()} {index}" for axis, index in zip(self._spatial_axes, first, strict=True)
+        )
+        raise ImageError(
+            f"'{self.name}' holds values that are not numbers (NaN or infinite), the first found "
+            f"at {where}. Replace them, for instance with numpy.nan_to_num, and run again."
+        )
+
+
+def _finest(data: ArrayLike | Sequence[ArrayLike], name: str) -> ArrayLike:
+    if hasattr(data, "dtype") and hasattr(data, "shape"):
+        return data
+    if isinstance(data, str) or not hasattr(data, "__getitem__"):
+        raise ImageError(
+            f"'{name}' is of type {type(data).__name__}; an array or a list of arrays (a pyramid) "
+            "is needed. To open a file use napari_tileseg.io.images.open_image."
+        )
+    if len(data) == 0:
+        raise ImageError(f"'{name}' is an empty list: there is no pyramid level to read.")
+    first = data[0]
+    if not hasattr(first, "dtype"):
+        raise ImageError(f"'{name}' is a list without arrays in it; use numpy.asarray first.")
+    return first  # type: ignore[no-any-return]
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatial: int) -> None:
+    if dtype.kind == "c":
+        raise ImageError(
+            f"'{name}' is complex ({dtype}); a network reads real numbers. "
+            "Take its magnitude first, for instance with numpy.abs."
+        )
+    if dtype.kind not in "biuf":
+        raise ImageError(f"'{name}' holds {dtype}, not numbers; it cannot be segmented.")
+    if len(shape) < spatial:
+        raise ImageError(
+            f"'{name}' has {_count(len(shape), 'axis', 'axes')}; at least {spatial} are needed."
+        )
+    if 0 in shape:
+        raise ImageError(f"'{name}' is empty (its shape is {shape}): there is nothing to segment.")
+
+
+def _named_axes(
+    axes: str | None, shape: tuple[int, ...], spatial_dims: int, rgb: bool | None, name: str
+) -> str:
+    if axes is None:
+        return _guessed_axes(shape, spatial_dims, rgb)
+    named = axes.upper().replace("S", "C")
+    spatial = "ZYX"[-spatial_dims:]
+    if len(named) != len(shape):
+        raise ImageError(
+            f"'{name}' has {_count(len(shape), 'axis', 'axes')} (shape {shape}), "
+            f"but axes='{axes}' names {len(named)}."
+        )
+    if len(set(named)) != len(named) or not set(spatial) <= set(named):
+        raise ImageError(
+            f"axes='{axes}' has to name each axis once and include "
+            f"{' and '.join(spatial)}, for instance 'C{spatial}'."
+        )
+    return named
+
+
+def _guessed_axes(shape: tuple[int, ...], spatial_dims: int, rgb: bool | None) -> str:
+    if rgb is None:
+        rgb = (
+            len(shape) > spatial_dims
+            and shape[-1] in (3, 4)
+            and all(size > 30 for size in shape[-3:-1])
+        )
+    spatial = "ZYX"[-spatial_dims:]
+    count = len(shape) - spatial_dims - rgb
+    spare = [letter for letter in "ABDEFGHTZ" if letter not in spatial]
+    leading = "".join(spare[len(spare) - count :]) if count else ""
+    return leading + spatial + ("C" if rgb else "")
+
+
+def _place(region: tuple[slice, ...]) -> str:
+    return " × ".join(f"{part.start}-{part.stop}" for part in region) + " px"
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
