@@ -1,0 +1,83 @@
+"""`tileseg info`: what an image or a checkpoint is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.cli.options import add_command
+from napari_tileseg.errors import ImageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_tileseg.cli.options import Subparsers
+
+_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(
+        subparsers,
+        "info",
+        run,
+        summary="say what an image or a checkpoint is",
+        example="tileseg info slide.ome.tif\ntileseg info my_model.safetensors --json",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", help="an image, a checkpoint, or the name of a bundled model"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for another program")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is known about the file."""
+    from napari_tileseg.cli.facts import checkpoint_facts, image_facts
+    from napari_tileseg.io.checkpoints import bundled_models
+
+    path = Path(args.file)
+    bundled = bundled_models()
+    if not path.exists() and args.file not in bundled:
+        raise ImageError(
+            f"There is no file '{args.file}', and no bundled model of that name "
+            f"(there are: {', '.join(sorted(bundled))}). Check the name and the folder."
+        )
+    facts = checkpoint_facts(args.file) if _is_checkpoint(path) else image_facts(path)
+    if args.json:
+        print(json.dumps(facts, indent=2, default=str))
+    else:
+        print("\n".join(_lines(facts)))
+    return 0
+
+
+def _is_checkpoint(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "config.json").exists()
+    return not path.exists() or path.suffix.lower() in _CHECKPOINTS
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """Return one line for each fact that says something."""
+    lines = []
+    for name, value in facts.items():
+        if value in (None, [], (), {}):
+            continue
+        label = name.replace("_", " ").replace("pixel size um", "pixel size (µm)")
+        lines.append(f"{label + ':':<18} {_sentence(name, value)}")
+    return lines
+
+
+def _sentence(name: str, value: Any) -> str:
+    if name == "classes":
+        return ", ".join(f"{one['name']} ({one['colour']})" for one in value)
+    if name == "levels":
+        return ", ".join(" x ".join(str(n) for n in level) for level in value)
+    if name == "shape":
+        return " x ".join(f"{n:,}" for n in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_sentence('', one)}" for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(one) for one in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

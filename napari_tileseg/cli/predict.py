@@ -1,0 +1,172 @@
+"""`tileseg predict`: segment image files."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.options import add_command, add_settings, settings_from
+from napari_tileseg.errors import ImageError, OutputError, SettingsError
+from napari_tileseg.settings import RunSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from napari_tileseg.cli.options import Subparsers
+    from napari_tileseg.cli.segment import Job
+    from napari_tileseg.engine.network import Network
+
+_SETTINGS = ("tile", "overlap", "blend", "mode", "device", "precision", "batch", "channels")
+_EXAMPLE = """
+tileseg predict slide.ome.tif --model axon_myelin_sem --out labels.ome.tif
+tileseg predict scans/*.tif --model my_model.safetensors --out results --tile 768 --overlap 0.3
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(
+        subparsers,
+        "predict",
+        run,
+        summary="segment images of any size",
+        details="Labels are written beside OUT and renamed when they are complete.",
+        example=_EXAMPLE,
+    )
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="a bundled model ('tileseg models' lists them), a checkpoint file or a folder",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        help="a file (.ome.tif, .tif, .png) for one image; a folder for several",
+    )
+    add_settings(parser, RunSettings, _SETTINGS)
+    parser.add_argument(
+        "--axes",
+        help="what the axes of the image are, as letters like CYX or TZYX "
+        "[default: what the file says]",
+    )
+    parser.add_argument(
+        "--probabilities",
+        type=Path,
+        metavar="P.zarr",
+        help="also write how sure the network is of each class, to this zarr folder",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment every image."""
+    settings = settings_from(args, RunSettings, probabilities=args.probabilities is not None)
+    targets = _targets(args.images, args.out)
+    if args.probabilities is not None and len(args.images) > 1:
+        raise SettingsError("--probabilities takes one image at a time.")
+    if not args.dry_run:
+        for target in targets:
+            _prepare(target)
+    from napari_tileseg.io.checkpoints import load_model
+
+    network = load_model(args.model)
+    for image, target in zip(args.images, targets, strict=True):
+        _predict(args, network, settings, image, target)
+    return 0
+
+
+def _predict(
+    args: argparse.Namespace, network: Network, settings: RunSettings, image: Path, target: Path
+) -> None:
+    from napari_tileseg.cli.segment import plan_job
+    from napari_tileseg.io.images import open_image
+
+    with open_image(image) as opened:
+        job = plan_job(opened, network, settings, args.axes)
+        for line in describe(job, verbose=args.verbose or args.dry_run):
+            note(args, line)
+        if not args.dry_run:
+            segment_to(args, job, target, args.probabilities)
+
+
+def segment_to(
+    args: argparse.Namespace, job: Job, target: Path, probabilities: Path | None = None
+) -> None:
+    """Run a job, write its labels to `target` and print the area of each class."""
+    from napari_tileseg.cli.probabilities import probability_store
+    from napari_tileseg.cli.report import area_table, save
+    from napari_tileseg.cli.segment import label_array, run_job
+
+    start = time.monotonic()
+    keep = nullcontext() if probabilities is None else probability_store(job, probabilities)
+    with label_array(job, target.parent) as labels, keep as store:
+        with progress(args, job.opened.name) as advance:
+            pixels = run_job(job, labels, advance, store)
+        paths = save(job, labels, target)
+    if not args.quiet:
+        print(area_table(job, pixels))
+    for path in paths:
+        note(args, f"wrote {path} ({time.monotonic() - start:.0f} s)")
+
+
+def describe(job: Job, *, verbose: bool) -> list[str]:
+    """Return what a person should know about a job before it starts."""
+    size = " x ".join(f"{n:,}" for n in job.source.label_shape)
+    lines = [f"{job.opened.name}: {size} px, model {job.network.spec.name}"]
+    if verbose:
+        plan = job.plan
+        tile = " x ".join(str(n) for n in plan.tile)
+        how = f"{plan.mode} ({plan.blend})" if plan.mode == "blend" else f"{plan.mode}"
+        lines.append(f"  {plan.n_tiles} tiles of {tile} px, mode {how}, batch {plan.batch}")
+    return lines + [f"  {sentence}" for sentence in job.plan.notes]
+
+
+def _targets(images: Sequence[Path], out: Path) -> list[Path]:
+    """Return where the labels of each image go."""
+    for image in images:
+        if not image.exists():
+            raise ImageError(f"There is no image '{image}'. Check the name and the folder.")
+    if len(images) == 1 and out.suffix and not out.is_dir():
+        targets = [out]
+    else:
+        targets = [out / f"{_stem(image)}_labels.ome.tif" for image in images]
+    for target, image in zip(targets, images, strict=True):
+        if targets.count(target) > 1:
+            raise SettingsError(
+                f"Two of the images would both be written to '{target}'. "
+                "Rename one of them, or segment them into different folders."
+            )
+        if target.exists() and any(target.samefile(one) for one in images):
+            raise SettingsError(f"The labels would overwrite the image '{image}': change --out.")
+    return targets
+
+
+def _stem(image: Path) -> str:
+    name = image.name.rstrip("/")
+    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr", image.suffix):
+        if ending and name.lower().endswith(ending.lower()):
+            return name[: -len(ending)]
+    return name
+
+
+def _prepare(target: Path) -> None:
+    """Make the folder of a result and see that it can be written to, before any work is done."""
+    probe = target.with_name(f".{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"'{target}' cannot be written ({error.strerror or error}). "
+            "Choose another place with --out."
+        ) from error

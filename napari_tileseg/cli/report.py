@@ -1,0 +1,58 @@
+"""Results for a person: the area of each class, and the files that hold the labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.io.labels import export
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_tileseg.cli.segment import Job
+
+
+def area_table(job: Job, pixels: np.ndarray) -> str:
+    """Return a table of the area of each class.
+
+    Parameters
+    ----------
+    job
+        What was segmented.
+    pixels
+        (classes,) int64.
+    """
+    total = 1
+    for n in job.source.label_shape:
+        total *= n
+    size = job.opened.pixel_size_um if len(job.source.spatial_shape) == 2 else None
+    width = max(5, *(len(one.name) for one in job.network.classes))
+    unit = f"{'µm²':>16}" if size else ""
+    lines = [f"{'class':<{width}}{'pixels':>16}{'share':>9}{unit}"]
+    for one, count in zip(job.network.classes, pixels, strict=True):
+        area = f"{count * size * size:>16,.1f}" if size else ""
+        lines.append(f"{one.name:<{width}}{count:>16,}{count / total:>9.1%}{area}")
+    return "\n".join(lines)
+
+
+def save(job: Job, labels: Any, target: Path) -> list[Path]:
+    """Write labels with their class names; a multilabel result is one file for each class."""
+    facts = {
+        "pixel_size_um": job.opened.pixel_size_um,
+        "provenance": {"image": job.opened.name, "model": job.network.spec.name},
+    }
+    if job.network.spec.task is not Task.MULTILABEL:
+        return [export(labels, target, classes=job.network.classes, **facts)]
+    name, dot, ending = target.name.partition(".")
+    return [
+        export(
+            plane.view("uint8"),
+            target.with_name(f"{name}_{one.name.replace(' ', '_')}{dot}{ending}"),
+            classes=["background", one.name],
+            **facts,
+        )
+        for one, plane in zip(job.network.classes, labels, strict=True)
+    ]

@@ -1,0 +1,121 @@
+"""One image from file to labels: what `predict` and `demo` have in common."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_tileseg.engine.predict import make_plan, stream_plan
+from napari_tileseg.engine.source import Source
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_tileseg.cli.console import Advance
+    from napari_tileseg.cli.probabilities import ProbabilityStore
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.predict import Patch, Plan
+    from napari_tileseg.io.images import OpenedImage
+    from napari_tileseg.settings import RunSettings
+
+_LARGEST_IN_MEMORY = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image, the network that reads it, and how the two are brought together."""
+
+    opened: OpenedImage
+    network: Network
+    source: Source
+    plan: Plan
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of the result; a multilabel model has a first axis of classes."""
+        multilabel = self.network.spec.task is Task.MULTILABEL
+        classes = (len(self.network.classes),) if multilabel else ()
+        return (*classes, *self.source.label_shape)
+
+
+def plan_job(
+    opened: OpenedImage, network: Network, settings: RunSettings, axes: str | None = None
+) -> Job:
+    """Say how an image will be segmented; nothing is computed yet."""
+    source = Source(
+        opened.levels,
+        axes=axes or opened.axes,
+        spatial_dims=network.spec.spatial_dims,
+        name=opened.name,
+    )
+    return Job(opened, network, source, make_plan(source, network, settings))
+
+
+def run_job(
+    job: Job, labels: Any, advance: Advance, probabilities: ProbabilityStore | None = None
+) -> np.ndarray:
+    """Segment an image into `labels` and count what was found.
+
+    Parameters
+    ----------
+    job
+        From `plan_job`.
+    labels
+        An array of the job's `label_shape`, which is written region by region.
+    advance
+        Called with (tiles done, tiles in all).
+    probabilities
+        Where the probabilities of final regions go.
+
+    Returns
+    -------
+    (classes,) int64: how many pixels each class has.
+    """
+    pixels = np.zeros(len(job.network.classes), np.int64)
+    with closing(stream_plan(job.plan, job.source, job.network, provisional=False)) as patches:
+        for patch in patches:
+            if patch.final:
+                pixels += _counted(patch, len(pixels))
+                labels[(..., *patch.region)] = patch.labels
+                if probabilities is not None and patch.probabilities is not None:
+                    probabilities.write(patch.region, patch.probabilities)
+            advance(patch.tiles_done, patch.tiles_total)
+    return pixels
+
+
+def _counted(patch: Patch, classes: int) -> np.ndarray:
+    if patch.labels.dtype == bool:  # one layer a class; a pixel can be in several
+        counts: np.ndarray = patch.labels.reshape(classes, -1).sum(1, dtype=np.int64)
+        return counts
+    return np.bincount(patch.labels.ravel(), minlength=classes)[:classes]
+
+
+@contextmanager
+def label_array(job: Job, folder: Path) -> Iterator[Any]:
+    """Lend an empty array for the labels: in memory, or in a file of `folder` if it is large.
+
+    Raises
+    ------
+    OutputError
+        If there is no room for the file, or it cannot be written.
+    """
+    multilabel = job.network.spec.task is Task.MULTILABEL
+    dtype = np.dtype(bool if multilabel else np.uint8)
+    if np.prod(job.label_shape, dtype=np.int64) <= _LARGEST_IN_MEMORY:
+        yield np.zeros(job.label_shape, dtype)
+        return
+    try:
+        scratch = tempfile.NamedTemporaryFile(dir=folder, prefix=".labels-", suffix=".part")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(
+            f"'{folder}' cannot be written to ({error.strerror}). Choose another output folder."
+        ) from error
+    with scratch:
+        yield np.memmap(scratch, dtype, mode="w+", shape=job.label_shape)
