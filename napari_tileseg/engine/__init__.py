@@ -1,0 +1,1 @@
+"""Tiles, windows, merging and prediction: torch and numpy, no files, no window."""

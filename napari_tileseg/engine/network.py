@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ import torch
 from torch import nn
 
 from napari_tileseg.engine.spec import Architecture, ClassInfo, ModelSpec, Task
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import Cancelled, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _GLOBAL_MODULES = (
     nn.modules.instancenorm._InstanceNorm,
@@ -98,13 +99,15 @@ class Network:
             )
         return answer
 
-    def decide(self, logits: torch.Tensor) -> torch.Tensor:
+    def decide(self, logits: torch.Tensor, unit: float = 1.0) -> torch.Tensor:
         """Turn merged logits into labels.
 
         Parameters
         ----------
         logits
-            (outputs, *spatial) float.
+            (outputs, *spatial), as numbers of any type.
+        unit
+            What a logit of 1 is in these numbers.
 
         Returns
         -------
@@ -112,7 +115,7 @@ class Network:
         """
         if self.spec.task is Task.MULTICLASS:
             return _argmax(logits)
-        above = logits > _logit(self.spec.threshold)
+        above = logits > _logit(self.spec.threshold) * unit
         return above if self.spec.task is Task.MULTILABEL else above[0].to(torch.uint8)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
@@ -139,6 +142,22 @@ def _argmax(logits: torch.Tensor) -> torch.Tensor:
 
 def _logit(probability: float) -> float:
     return float(torch.logit(torch.tensor(probability, dtype=torch.float64)))
+
+
+@contextmanager
+def interruptible(module: nn.Module, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Let a network be stopped between any two of its layers, however large its input is."""
+
+    def ask(*_: object) -> None:
+        if should_stop():
+            raise Cancelled("Stopped. What was finished is kept.")
+
+    hooks = [part.register_forward_pre_hook(ask) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from napari_tileseg.errors import ImageError, ModelFitError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.spec import ModelSpec
@@ -172,7 +171,9 @@ class Source:
             "C" if size == wanted else axis
             for axis, size in zip(self._leading_axes, self.leading_shape, strict=True)
         )
-        return f" If an axis of the image holds its channels, say so: axes='{axes}{self.axes[-2:]}'."
+        return (
+            f" If an axis of the image holds its channels, say so: axes='{axes}{self.axes[-2:]}'."
+        )
 
     def _require_finite(self, block: NDArray[Any], region: tuple[slice, ...]) -> None:
         if block.dtype.kind != "f" or bool(np.isfinite(block).all()):
@@ -192,18 +193,17 @@ class Source:
 
 def _finest(data: ArrayLike | Sequence[ArrayLike], name: str) -> ArrayLike:
     if hasattr(data, "dtype") and hasattr(data, "shape"):
-        return data
-    if isinstance(data, str) or not hasattr(data, "__getitem__"):
+        return cast("ArrayLike", data)
+    if not isinstance(data, Sequence):
         raise ImageError(
             f"'{name}' is of type {type(data).__name__}; an array or a list of arrays (a pyramid) "
             "is needed. To open a file use napari_tileseg.io.images.open_image."
         )
     if len(data) == 0:
         raise ImageError(f"'{name}' is an empty list: there is no pyramid level to read.")
-    first = data[0]
-    if not hasattr(first, "dtype"):
+    if not hasattr(data[0], "dtype"):
         raise ImageError(f"'{name}' is a list without arrays in it; use numpy.asarray first.")
-    return first  # type: ignore[no-any-return]
+    return data[0]
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatial: int) -> None:

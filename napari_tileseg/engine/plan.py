@@ -1,0 +1,149 @@
+"""From what is wanted to what will be done: a frozen plan, before a pixel is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from napari_tileseg.engine.device import autocast, default_batch, resolve_device
+from napari_tileseg.engine.tiles import TileGrid, cut_image
+from napari_tileseg.errors import ModelFitError
+from napari_tileseg.settings import Blend, Mode, Precision
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.source import Source
+    from napari_tileseg.settings import RunSettings
+
+_WHOLE_TILES = 16
+"""An image of up to so many suggested tiles is small enough to be seen as a whole unasked."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes
+    ----------
+    grid
+        The tiles of one plane.
+    leading_shape
+        The planes: how many along each leading axis.
+    channels
+        Which channels of the image the network reads.
+    mode
+        `Mode.BLEND` or `Mode.WHOLE`, never automatic.
+    blend, device, precision, batch, probabilities
+        As in `RunSettings`, with nothing left open.
+    notes
+        What a person should know, in sentences.
+    """
+
+    grid: TileGrid
+    leading_shape: tuple[int, ...]
+    channels: tuple[int, ...]
+    mode: Mode
+    blend: Blend
+    device: torch.device
+    precision: Precision
+    batch: int
+    probabilities: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_tiles(self) -> int:
+        """How many tiles the network will see in all."""
+        return len(self.grid) * prod(self.leading_shape)
+
+    @property
+    def tile(self) -> tuple[int, ...]:
+        """The size of a tile in pixels on each spatial axis."""
+        return self.grid.tile_shape
+
+
+def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
+    """Decide everything that settings leave open, for one image and one network.
+
+    Raises
+    ------
+    ModelFitError
+        If the network cannot read this image.
+    DeviceError
+        If the device or the precision is not to be had.
+    """
+    spec = network.spec
+    if len(source.spatial_shape) != spec.spatial_dims:
+        raise ModelFitError(
+            f"'{spec.name}' reads {spec.spatial_dims}-D images, "
+            f"but '{source.name}' was opened as {len(source.spatial_shape)}-D."
+        )
+    channels = source.check(spec, settings.channels)
+    device = resolve_device(settings.device)
+    with autocast(device, settings.precision):
+        pass
+    notes: list[str] = []
+    mode = _resolved_mode(source, network, settings, notes)
+    blend = settings.blend or Blend.GAUSSIAN
+    if mode is Mode.WHOLE:
+        tile = step = tuple(_up(size, spec.stride) for size in source.spatial_shape)
+    else:
+        tile, step = _tile_and_step(network, settings, notes)
+    return Plan(
+        grid=cut_image(
+            source.spatial_shape, tile, step, stride=spec.stride, crop=blend is Blend.CROP
+        ),
+        leading_shape=source.leading_shape,
+        channels=channels,
+        mode=mode,
+        blend=blend,
+        device=device,
+        precision=settings.precision,
+        batch=settings.batch or default_batch(device),
+        probabilities=settings.probabilities,
+        notes=tuple(notes),
+    )
+
+
+def _resolved_mode(
+    source: Source, network: Network, settings: RunSettings, notes: list[str]
+) -> Mode:
+    if settings.mode is not Mode.AUTO:
+        mode = settings.mode
+    elif network.spec.global_context and _small(source, network):
+        notes.append("The network looks at its whole input, so it sees the image as a whole.")
+        return Mode.WHOLE
+    else:
+        mode = Mode.BLEND
+    if mode is Mode.BLEND and network.spec.global_context:
+        notes.append(
+            "The network looks at its whole tile, so a tile can differ from the same place in "
+            "the whole image: seams are possible. Larger tiles and more overlap make them weaker."
+        )
+    return mode
+
+
+def _small(source: Source, network: Network) -> bool:
+    tile_px = prod((network.spec.tile,) * network.spec.spatial_dims)
+    return prod(source.spatial_shape) <= _WHOLE_TILES * tile_px
+
+
+def _tile_and_step(
+    network: Network, settings: RunSettings, notes: list[str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    stride = network.spec.stride
+    wanted = settings.tile or network.spec.tile
+    tile = _up(wanted, stride)
+    if tile != wanted:
+        notes.append(
+            f"Tiles are {tile} px, not {wanted} px: this network needs multiples of {stride} px."
+        )
+    step = max(stride, int(tile * (1 - settings.overlap)) // stride * stride)
+    dims = network.spec.spatial_dims
+    return (tile,) * dims, (step,) * dims
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

@@ -1,0 +1,197 @@
+"""Where tiles lie: one axis is cut, then the axes are multiplied.
+
+    size = 10, tile = 4, step = 3                 cores when cropping
+    |----------|                                  (each pixel in one tile)
+    tile 0 [0..4)    core [0..4)                  [0..3) + half the overlap
+    tile 1    [3..7)  core [3..7)                 ...
+    tile 2       [6..10)  flush with the end
+
+Tiles begin on multiples of the network's stride, counted from the image's own border, so
+that every pixel meets the same phase of the network as it would in the whole image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, product
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_tileseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One axis of an image, cut into overlapping tiles of equal length.
+
+    Attributes
+    ----------
+    size
+        Length of the axis in pixels.
+    tile
+        Length of each tile; the last one may reach past the end by less than a stride.
+    starts
+        Where tiles begin, rising.
+    cores
+        The pixels [first, last) that each tile contributes to, inside the image.
+    """
+
+    size: int
+    tile: int
+    starts: tuple[int, ...]
+    cores: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @cached_property
+    def edges(self) -> tuple[int, ...]:
+        """Where cells begin and end: inside a cell every pixel has the same tiles over it."""
+        return tuple(sorted({edge for core in self.cores for edge in core}))
+
+    @cached_property
+    def cells(self) -> tuple[tuple[int, int], ...]:
+        """The range of cells [first, last) that each tile covers."""
+        position = {edge: index for index, edge in enumerate(self.edges)}
+        return tuple((position[first], position[last]) for first, last in self.cores)
+
+    @cached_property
+    def cover(self) -> NDArray[np.int32]:
+        """How many tiles cover each cell."""
+        counts = np.zeros(len(self.edges) - 1, np.int32)
+        for first, last in self.cells:
+            counts[first:last] += 1
+        return counts
+
+    def neighbours(self, index: int) -> tuple[int, ...]:
+        """Return where tiles that overlap a tile begin, relative to it; itself included."""
+        here = self.starts[index]
+        return tuple(start - here for start in self.starts if abs(start - here) < self.tile)
+
+
+def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = False) -> Cut:
+    """Cut one axis into tiles.
+
+    Parameters
+    ----------
+    size
+        Length of the axis in pixels.
+    tile
+        Length of a tile; a multiple of `stride`. A shorter axis gets one shorter tile.
+    step
+        Distance between tiles; a multiple of `stride`, at most `tile`.
+    stride
+        The network's total stride in pixels.
+    crop
+        Whether tiles share the axis out among them, each pixel going to the tile in whose
+        middle it lies most; otherwise a tile contributes to all its pixels.
+
+    Raises
+    ------
+    SettingsError
+        If the sizes do not fit each other.
+    """
+    if tile % stride or step % stride or not 0 < step <= tile:
+        raise SettingsError(
+            f"Tiles of {tile} px every {step} px do not lie on the network's grid: both have to "
+            f"be multiples of {stride} px, and the step at most the tile."
+        )
+    padded = -(-size // stride) * stride
+    tile = min(tile, padded)
+    last = padded - tile
+    starts = (*range(0, last, step), last)
+    if not crop:
+        cores = tuple((start, min(start + tile, size)) for start in starts)
+        return Cut(size, tile, starts, cores)
+    middles = [(left + tile + right) // 2 for left, right in pairwise(starts)]
+    borders = [0, *middles, size]
+    return Cut(size, tile, starts, tuple(pairwise(borders)))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of an image, in pixels of the image.
+
+    Attributes
+    ----------
+    index
+        Its place on each axis of the grid.
+    outer
+        What the network sees; may reach past the end of the image.
+    core
+        What it contributes to, inside the image.
+    """
+
+    index: tuple[int, ...]
+    outer: tuple[slice, ...]
+    core: tuple[slice, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of what the network sees, in pixels."""
+        return tuple(part.stop - part.start for part in self.outer)
+
+    @property
+    def core_within(self) -> tuple[slice, ...]:
+        """The core in the pixels of the tile itself."""
+        return tuple(
+            slice(inner.start - part.start, inner.stop - part.start)
+            for inner, part in zip(self.core, self.outer, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """The product of cut axes: all tiles of one plane or volume, numbered in raster order."""
+
+    axes: tuple[Cut, ...]
+
+    def __len__(self) -> int:
+        return prod(len(axis) for axis in self.axes)
+
+    def __getitem__(self, number: int) -> Tile:
+        index = tuple(int(i) for i in np.unravel_index(number, [len(axis) for axis in self.axes]))
+        outer, core = [], []
+        for axis, i in zip(self.axes, index, strict=True):
+            outer.append(slice(axis.starts[i], axis.starts[i] + axis.tile))
+            core.append(slice(*axis.cores[i]))
+        return Tile(index, tuple(outer), tuple(core))
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of the image in pixels."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """The size of every tile in pixels."""
+        return tuple(axis.tile for axis in self.axes)
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """The centre of every tile in pixels, (tiles, axes)."""
+        lines = [[start + axis.tile / 2 for start in axis.starts] for axis in self.axes]
+        return np.array(list(product(*lines)), dtype=np.float64)
+
+
+def cut_image(
+    shape: Sequence[int], tile: Sequence[int], step: Sequence[int], *, stride: int, crop: bool
+) -> TileGrid:
+    """Cut each axis of an image and multiply; see `cut_axis`."""
+    return TileGrid(
+        tuple(
+            cut_axis(size, length, every, stride=stride, crop=crop)
+            for size, length, every in zip(shape, tile, step, strict=True)
+        )
+    )
