@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
-from napari_tileseg.errors import ImageError, OutputError, SettingsError
+from napari_tileseg.cli.output import label_paths, prepare
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from napari_tileseg.cli.options import Subparsers
     from napari_tileseg.cli.segment import Job
@@ -70,12 +70,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every image."""
     settings = settings_from(args, RunSettings, probabilities=args.probabilities is not None)
-    targets = _targets(args.images, args.out)
+    targets = label_paths(args.images, args.out)
     if args.probabilities is not None and len(args.images) > 1:
         raise SettingsError("--probabilities takes one image at a time.")
     if not args.dry_run:
         for target in targets:
-            _prepare(target)
+            prepare(target)
     from napari_tileseg.io.checkpoints import load_model
 
     network = load_model(args.model)
@@ -128,45 +128,3 @@ def describe(job: Job, *, verbose: bool) -> list[str]:
         how = f"{plan.mode} ({plan.blend})" if plan.mode == "blend" else f"{plan.mode}"
         lines.append(f"  {plan.n_tiles} tiles of {tile} px, mode {how}, batch {plan.batch}")
     return lines + [f"  {sentence}" for sentence in job.plan.notes]
-
-
-def _targets(images: Sequence[Path], out: Path) -> list[Path]:
-    """Return where the labels of each image go."""
-    for image in images:
-        if not image.exists():
-            raise ImageError(f"There is no image '{image}'. Check the name and the folder.")
-    if len(images) == 1 and out.suffix and not out.is_dir():
-        targets = [out]
-    else:
-        targets = [out / f"{_stem(image)}_labels.ome.tif" for image in images]
-    for target, image in zip(targets, images, strict=True):
-        if targets.count(target) > 1:
-            raise SettingsError(
-                f"Two of the images would both be written to '{target}'. "
-                "Rename one of them, or segment them into different folders."
-            )
-        if target.exists() and any(target.samefile(one) for one in images):
-            raise SettingsError(f"The labels would overwrite the image '{image}': change --out.")
-    return targets
-
-
-def _stem(image: Path) -> str:
-    name = image.name.rstrip("/")
-    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr", image.suffix):
-        if ending and name.lower().endswith(ending.lower()):
-            return name[: -len(ending)]
-    return name
-
-
-def _prepare(target: Path) -> None:
-    """Make the folder of a result and see that it can be written to, before any work is done."""
-    probe = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"'{target}' cannot be written ({error.strerror or error}). "
-            "Choose another place with --out."
-        ) from error

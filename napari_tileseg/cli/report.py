@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.spec import Task
@@ -25,17 +26,20 @@ def area_table(job: Job, pixels: np.ndarray) -> str:
     pixels
         (classes,) int64.
     """
-    total = 1
-    for n in job.source.label_shape:
-        total *= n
     size = job.opened.pixel_size_um if len(job.source.spatial_shape) == 2 else None
     width = max(5, *(len(one.name) for one in job.network.classes))
     unit = f"{'µm²':>16}" if size else ""
     lines = [f"{'class':<{width}}{'pixels':>16}{'share':>9}{unit}"]
-    for one, count in zip(job.network.classes, pixels, strict=True):
+    for one, count, share in zip(job.network.classes, pixels, shares(job, pixels), strict=True):
         area = f"{count * size * size:>16,.1f}" if size else ""
-        lines.append(f"{one.name:<{width}}{count:>16,}{count / total:>9.1%}{area}")
+        lines.append(f"{one.name:<{width}}{count:>16,}{share:>9}{area}")
     return "\n".join(lines)
+
+
+def shares(job: Job, pixels: np.ndarray) -> list[str]:
+    """Return the share of the image that each class covers, as in "12.3%"."""
+    total = prod(job.source.label_shape)
+    return [f"{count / total:.1%}" for count in pixels]
 
 
 def save(job: Job, labels: Any, target: Path) -> list[Path]:

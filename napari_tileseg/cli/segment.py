@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.engine.predict import make_plan, stream_plan
+from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import OutputError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.probabilities import ProbabilityStore
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.engine.predict import Patch, Plan
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.predict import Patch
     from napari_tileseg.io.images import OpenedImage
     from napari_tileseg.settings import RunSettings
 
@@ -79,14 +81,12 @@ def run_job(
     (classes,) int64: how many pixels each class has.
     """
     pixels = np.zeros(len(job.network.classes), np.int64)
-    with closing(stream_plan(job.plan, job.source, job.network, provisional=False)) as patches:
-        for patch in patches:
-            if patch.final:
-                pixels += _counted(patch, len(pixels))
-                labels[(..., *patch.region)] = patch.labels
-                if probabilities is not None and patch.probabilities is not None:
-                    probabilities.write(patch.region, patch.probabilities)
-            advance(patch.tiles_done, patch.tiles_total)
+    for patch in stream_plan(job.plan, job.source, job.network, provisional=False):
+        pixels += _counted(patch, len(pixels))
+        labels[(..., *patch.region)] = patch.labels
+        if probabilities is not None and patch.probabilities is not None:
+            probabilities.write(patch.region, patch.probabilities)
+        advance(patch.tiles_done, patch.tiles_total)
     return pixels
 
 

@@ -1,0 +1,73 @@
+"""Where results go: names, and whether they can be written there, before any work is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_tileseg.errors import ImageError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def label_paths(images: Sequence[Path], out: Path) -> list[Path]:
+    """Return where the labels of each image go.
+
+    Parameters
+    ----------
+    images
+        What will be segmented; every one has to exist.
+    out
+        A file for one image; a folder, which need not exist, for several.
+
+    Raises
+    ------
+    ImageError
+        If an image is not there.
+    SettingsError
+        If two results would have one name, or a result that of an image.
+    """
+    for image in images:
+        if not image.exists():
+            raise ImageError(f"There is no image '{image}'. Check the name and the folder.")
+    if len(images) == 1 and out.suffix and not out.is_dir():
+        paths = [out]
+    else:
+        paths = [out / f"{_stem(image)}_labels.ome.tif" for image in images]
+    for path, image in zip(paths, images, strict=True):
+        if paths.count(path) > 1:
+            raise SettingsError(
+                f"Two of the images would both be written to '{path}'. "
+                "Rename one of them, or segment them into different folders."
+            )
+        if path.exists() and any(path.samefile(one) for one in images):
+            raise SettingsError(f"The labels would overwrite the image '{image}': change --out.")
+    return paths
+
+
+def prepare(path: Path) -> None:
+    """Make the folder of a result, and see that it can be written to.
+
+    Raises
+    ------
+    OutputError
+        If it cannot.
+    """
+    probe = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror or error}). "
+            "Choose another place with --out."
+        ) from error
+
+
+def _stem(image: Path) -> str:
+    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr", image.suffix):
+        if ending and image.name.lower().endswith(ending.lower()):
+            return image.name[: -len(ending)]
+    return image.name

@@ -1,0 +1,80 @@
+"""The demo in napari: the dock by its manifest name, the sample image, a run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.errors import OutputError, TilesegError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PATIENCE_S = 600.0
+_SETTLE_S = 1.0
+
+
+def open_demo(screenshot: Path | None = None) -> None:
+    """Open napari with the dock on the sample image and start a run.
+
+    Parameters
+    ----------
+    screenshot
+        Where a picture of the window goes once the run has ended; the window is closed then.
+        None leaves the window to the person.
+
+    Raises
+    ------
+    TilesegError
+        If napari cannot open a window here, or the run does not end.
+    """
+    try:
+        import napari
+        import qtpy.QtWidgets  # noqa: F401
+    except ImportError as error:
+        raise TilesegError(
+            f"napari cannot open a window ({error}). Install it with its window toolkit, "
+            'pip install "napari-tileseg[all]", or use --headless.'
+        ) from error
+    viewer = napari.Viewer(title="napari-tileseg demo")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
+    widget.open_sample_and_run()
+    if screenshot is None:
+        napari.run()
+        return
+    try:
+        _wait_for_end(widget)
+        _photograph(viewer, screenshot)
+    finally:
+        viewer.close()
+
+
+def _wait_for_end(widget: Any) -> None:
+    """Let the window live until its run is over."""
+    from napari_tileseg.session.view import State
+
+    deadline = time.monotonic() + _PATIENCE_S
+    while widget.session.view.state not in (State.FINISHED, State.FAILED, State.CANCELLED):
+        if time.monotonic() > deadline:
+            raise TilesegError("The run did not end within ten minutes; see what the dock says.")
+        _live(0.05)
+    _live(_SETTLE_S)
+
+
+def _live(seconds: float) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def _photograph(viewer: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        viewer.screenshot(str(path), canvas_only=False, flash=False)
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror or error}). Choose another place."
+        ) from error
