@@ -249,6 +249,14 @@ class RunSettings(Settings):
             )
 
 
+class Loss(Choice):
+    """What a network is trained to make small; `training.losses` computes it."""
+
+    DICE_CE = "dice+ce", "Dice + cross-entropy", "right areas and sure answers; a good default"
+    CE = "ce", "Cross-entropy", "sure answers, each pixel counts the same"
+    DICE = "dice", "Dice", "right areas, each class counts the same however rare it is"
+
+
 @dataclass(frozen=True, repr=False)
 class TrainSettings(Settings):
     """How a network is trained from folders of images and masks."""
@@ -256,8 +264,13 @@ class TrainSettings(Settings):
     minutes: float | None = knob(
         None, "Time", "When to stop at the latest.", unit="min", minimum=0.01, automatic="no limit"
     )
-    epochs: int = knob(
-        50, "Epochs", "How often, on average, every place is seen.", unit="passes", minimum=1
+    epochs: int | None = knob(
+        None,
+        "Epochs",
+        "How often, on average, every place is seen.",
+        unit="passes",
+        minimum=1,
+        automatic="50, or what fits into the time",
     )
     patch: int = knob(
         512,
@@ -269,9 +282,19 @@ class TrainSettings(Settings):
         step=32,
     )
     batch: int = knob(4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256)
+    loss: Loss = knob(Loss.DICE_CE, "Loss", "What the network is trained to make small.")
     learning_rate: float = knob(
         1e-3, "Learning rate", "How far one step goes, at its highest.", minimum=1e-7, maximum=1.0
     )
+    augment: bool = knob(
+        True,
+        "Variants",
+        "Also learn from turned, scaled, brighter, noisier variants of each piece.",
+    )
     seed: int = knob(0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0)
     device: str = knob("auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.")
-    precision: Precision = knob(Precision.AUTO, "Precision", "The number format of the network.")
+    precision: Precision = knob(
+        Precision.AUTO,
+        "Precision",
+        "The number format of the network; automatic is bf16 where the device is fast in it.",
+    )

@@ -1,0 +1,280 @@
+"""Training as a stream: one report a step; close the stream to stop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_tileseg.engine.device import autocast, memory_errors_explained, resolve_device
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.errors import ImageError, ModelFitError, NetworkError
+from napari_tileseg.settings import Precision, TrainSettings
+from napari_tileseg.training.augment import Augmentation
+from napari_tileseg.training.losses import segmentation_loss
+from napari_tileseg.training.samples import PatchSampler
+from napari_tileseg.training.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.training.metrics import Confusion
+    from napari_tileseg.training.samples import Sample
+
+_EPOCHS = 50
+_WARM_UP = 0.05
+_CHECKS = 20
+_MAX_NORM = 5.0
+_PATIENCE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class TrainReport:
+    """What one step of training has come to.
+
+    Attributes
+    ----------
+    epoch, step
+        Counted from 1; an epoch is as many steps as it takes to see every place once.
+    progress
+        How much of the budget is used up, 0 to 1.
+    seconds
+        Since the start.
+    loss
+        Of this step; nan if it was skipped because the loss was not a number.
+    validation
+        How the averaged weights do on the validation images, every now and then.
+    best
+        The best network so far, with weights of its own, whenever there is a better one.
+    stopped
+        Why training ends early, for a person; empty otherwise.
+    """
+
+    epoch: int
+    step: int
+    progress: float
+    seconds: float
+    loss: float
+    validation: Confusion | None = None
+    best: Network | None = None
+    stopped: str = ""
+
+
+def train(
+    network: Network,
+    samples: Sequence[Sample],
+    *,
+    validation: Sequence[Sample] = (),
+    settings: TrainSettings | None = None,
+) -> Iterator[TrainReport]:
+    """Train a copy of a network.
+
+    AdamW with warm-up and a cosine to zero over the budget; what is validated and handed out
+    are exponential moving averages of the weights.
+
+    Parameters
+    ----------
+    network
+        Where to start; it is not changed.
+    samples
+        What to learn from.
+    validation
+        What to choose the best network by (highest mIoU); without it the last one is the best.
+    settings
+        Budget, patch size and so on.
+
+    Yields
+    ------
+    One report a step. Closing the stream stops; the last `best` is what there is by then.
+
+    Raises
+    ------
+    ModelFitError
+        If the network cannot be trained on masks, or no mask says anything.
+    NetworkError
+        If the loss is not a number, time after time, before there is any result.
+    """
+    settings = settings or TrainSettings()
+    _check(network, samples)
+    with memory_errors_explained(resolve_device(settings.device)):
+        yield from _Trainer(network, samples, validation, settings).run()
+
+
+def fast_precision(device: torch.device) -> Precision:
+    """Return the number format a device trains fastest in without losing accuracy."""
+    if device.type == "cuda":
+        return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return Precision.BF16 if device.type == "cpu" and native else Precision.FP32
+
+
+def _check(network: Network, samples: Sequence[Sample]) -> None:
+    if network.spec.task is Task.MULTILABEL:
+        raise ModelFitError(
+            f"'{network.spec.name}' can give a pixel several classes at once; masks with one "
+            "class for each pixel cannot teach it."
+        )
+    if not samples:
+        raise ImageError("There is no image to learn from.")
+    if all((sample.mask == 255).all() for sample in samples):
+        raise ModelFitError("All masks are 255 (unknown) everywhere: there is nothing to learn.")
+
+
+class _Trainer:
+    def __init__(
+        self,
+        network: Network,
+        samples: Sequence[Sample],
+        validation: Sequence[Sample],
+        settings: TrainSettings,
+    ) -> None:
+        self._settings = settings
+        self._device = resolve_device(settings.device)
+        auto = settings.precision is Precision.AUTO
+        self._precision = fast_precision(self._device) if auto else settings.precision
+        self._network = network
+        module = copy.deepcopy(network.module).to(self._device, torch.float32)
+        self._module: nn.Module = module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._average = _Average(self._module)
+        self._optimiser = torch.optim.AdamW(
+            self._module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
+        )
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._sampler = PatchSampler(samples, self._generator)
+        self._augmentation = Augmentation() if settings.augment else None
+        self._validation = validation
+        pixels = sum(sample.mask.size for sample in samples)
+        self._epoch_steps = math.ceil(pixels / (settings.batch * settings.patch**2))
+        self._best = -math.inf
+        self._failures = 0
+
+    def run(self) -> Iterator[TrainReport]:
+        start = time.monotonic()
+        step, checks, progress = 0, 0, 0.0
+        found = False
+        while progress < 1:
+            self._set_rate(progress)
+            loss = self._step()
+            step += 1
+            seconds = time.monotonic() - start
+            progress = self._progress(step, seconds)
+            report = TrainReport(
+                epoch=1 + (step - 1) // self._epoch_steps,
+                step=step,
+                progress=progress,
+                seconds=seconds,
+                loss=loss,
+            )
+            if self._failures >= _PATIENCE:
+                yield replace(report, stopped=self._diverged(found))
+                return
+            if progress * _CHECKS >= checks + 1:
+                checks = int(progress * _CHECKS)
+                report = self._judged(report)
+                found = found or report.best is not None
+            yield report
+
+    def _step(self) -> float:
+        """Take one step of the optimiser; return the loss, nan if the step was skipped."""
+        settings = self._settings
+        images, masks = self._batch()
+        images = images.to(self._device, memory_format=torch.channels_last)
+        with autocast(self._device, self._precision):
+            logits = self._module(images)
+        task = self._network.spec.task
+        loss = segmentation_loss(logits, masks.to(self._device), task=task, loss=settings.loss)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), _MAX_NORM)
+        if not bool(torch.isfinite(loss + norm)):
+            self._failures += 1
+            self._average.restore_buffers(self._module)
+            return math.nan
+        self._failures = 0
+        self._optimiser.step()
+        self._average.update(self._module)
+        return float(loss.detach())
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        size, count = self._settings.patch, self._settings.batch
+        if self._augmentation is None:
+            return self._sampler.draw(count, size)
+        images, masks = self._sampler.draw(count, size, self._augmentation.margin)
+        return self._augmentation(
+            images.to(self._device), masks.to(self._device), size, self._generator
+        )
+
+    def _set_rate(self, progress: float) -> None:
+        rising = min((progress + 0.1 * _WARM_UP) / _WARM_UP, 1.0)
+        falling = 0.5 * (1 + math.cos(math.pi * progress))
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._settings.learning_rate * rising * falling
+
+    def _progress(self, step: int, seconds: float) -> float:
+        minutes, epochs = self._settings.minutes, self._settings.epochs
+        if minutes is None and epochs is None:
+            epochs = _EPOCHS
+        of_steps = 0.0 if epochs is None else step / (epochs * self._epoch_steps)
+        of_time = 0.0 if minutes is None else seconds / (60 * minutes)
+        return min(max(of_steps, of_time), 1.0)
+
+    def _judged(self, report: TrainReport) -> TrainReport:
+        """Validate the averaged weights, and hand them out if they are the best so far."""
+        network = replace(self._network, module=self._average.module)
+        if not self._validation:
+            return replace(report, best=_own_copy(network))
+        confusion = validate(network, self._validation, self._precision)
+        if not confusion.miou > self._best:
+            return replace(report, validation=confusion)
+        self._best = confusion.miou
+        return replace(report, validation=confusion, best=_own_copy(network))
+
+    def _diverged(self, found: bool) -> str:
+        reason = (
+            f"The loss was not a number {_PATIENCE} times in a row. Try a learning rate below "
+            f"{self._settings.learning_rate:g}, or --precision fp32."
+        )
+        if not found:
+            raise NetworkError(f"{reason} There is no result yet to keep.")
+        return f"{reason} The best network until then is kept."
+
+
+class _Average:
+    """An exponential moving average of all weights and running statistics."""
+
+    def __init__(self, module: nn.Module, decay: float = 0.99) -> None:
+        self.module = copy.deepcopy(module).eval()
+        self._decay = decay
+        self._updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move towards the present weights; early on faster, to forget where it began."""
+        self._updates += 1
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        now = module.state_dict()
+        for name, mean in self.module.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(now[name], 1 - decay)
+            else:
+                mean.copy_(now[name])
+
+    @torch.no_grad()
+    def restore_buffers(self, module: nn.Module) -> None:
+        """Undo what a failed step did to the running statistics of a module."""
+        kept = dict(self.module.named_buffers())
+        for name, buffer in module.named_buffers():
+            buffer.copy_(kept[name])
+
+
+def _own_copy(network: Network) -> Network:
+    module = copy.deepcopy(network.module).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return replace(network, module=module)
