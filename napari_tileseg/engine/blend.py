@@ -122,7 +122,7 @@ def _hann(shape: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _from_centre(size: int) -> NDArray[np.float64]:
-    return np.arange(size) - (size - 1) / 2
+    return np.arange(size, dtype=np.float64) - (size - 1) / 2
 
 
 def _multiplied(lines: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:

@@ -191,10 +191,10 @@ class Source:
         )
 
 
-def _finest(data: ArrayLike | Sequence[ArrayLike], name: str) -> ArrayLike:
+def _finest(data: object, name: str) -> ArrayLike:
     if hasattr(data, "dtype") and hasattr(data, "shape"):
         return cast("ArrayLike", data)
-    if not isinstance(data, Sequence):
+    if isinstance(data, str) or not isinstance(data, Sequence):
         raise ImageError(
             f"'{name}' is of type {type(data).__name__}; an array or a list of arrays (a pyramid) "
             "is needed. To open a file use napari_tileseg.io.images.open_image."
@@ -203,7 +203,7 @@ def _finest(data: ArrayLike | Sequence[ArrayLike], name: str) -> ArrayLike:
         raise ImageError(f"'{name}' is an empty list: there is no pyramid level to read.")
     if not hasattr(data[0], "dtype"):
         raise ImageError(f"'{name}' is a list without arrays in it; use numpy.asarray first.")
-    return data[0]
+    return cast("ArrayLike", data[0])
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatial: int) -> None:
