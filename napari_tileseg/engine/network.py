@@ -92,7 +92,7 @@ class Network:
                 "Check the number of classes and the architecture of this checkpoint."
             )
         answer = answer.float()
-        if not bool(torch.isfinite(answer).all()):
+        if not all(bool(torch.isfinite(extreme)) for extreme in answer.aminmax()):
             raise NetworkError(
                 f"'{self.spec.name}' answers with values that are not numbers. "
                 "Try --precision fp32; if that does not help, the weights are damaged."
@@ -135,7 +135,7 @@ def _argmax(logits: torch.Tensor) -> torch.Tensor:
     labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
     for index in range(1, len(logits)):
         better = logits[index] > best
-        labels.masked_fill_(better, index)
+        torch.maximum(labels, better.to(torch.uint8).mul_(index), out=labels)
         torch.maximum(best, logits[index], out=best)
     return labels
 
