@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import socket
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+hypothesis.settings.register_profile("ours", deadline=None)  # machines differ too much
+hypothesis.settings.load_profile("ours")
 
 _LOCAL = ("127.", "::1", "localhost")
 
