@@ -1,196 +1,36 @@
-"""The main job: a stream of patches of labels, tile by tile, where somebody looks first."""
+"""The main job in one call: an image and a network in, labels out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from napari_tileseg.engine.blend import Shares
-from napari_tileseg.engine.canvas import UNIT, Canvas, Merged
-from napari_tileseg.engine.device import autocast, memory_errors_explained
-from napari_tileseg.engine.network import Network, interruptible
-from napari_tileseg.engine.normalise import scaling_for
-from napari_tileseg.engine.plan import Plan, make_plan
-from napari_tileseg.engine.schedule import Focus, Schedule
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.run import Patch, stream_plan
+from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, Task
 from napari_tileseg.errors import ModelFitError
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.canvas import Box
     from napari_tileseg.engine.source import ArrayLike
-    from napari_tileseg.engine.tiles import Tile
 
-__all__ = ["Focus", "Patch", "make_plan", "predict", "stream", "stream_plan"]
-
-
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """A region of the result.
-
-    Attributes
-    ----------
-    region
-        Where, in coordinates of the labels: slices of length 1 on the leading axes, then
-        pixels.
-    labels
-        uint8 class indices in the shape of the region; for a multilabel model
-        (classes, *region) bool.
-    final
-        Whether these labels will not change any more in this run.
-    tiles_done, tiles_total
-        How far the run is.
-    probabilities
-        (classes, *region) float32, only where final and if asked for.
-    """
-
-    region: tuple[slice, ...]
-    labels: NDArray[Any]
-    final: bool
-    tiles_done: int
-    tiles_total: int
-    probabilities: NDArray[np.float32] | None = None
-
-
-def stream_plan(
-    plan: Plan,
-    source: Source,
-    network: Network,
-    *,
-    focus: Focus | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    provisional: bool = True,
-) -> Iterator[Patch]:
-    """Run a plan.
-
-    Parameters
-    ----------
-    plan, source, network
-        What to do, on what, with what.
-    focus
-        Where to begin; may move while the run goes on.
-    should_stop
-        Asked before each tile and inside the network; True raises `Cancelled`.
-    provisional
-        Whether to show what may still change: one patch for each tile that has neighbours to
-        come. Final patches alone cover every pixel exactly once.
-
-    Yields
-    ------
-    Patch
-        Labels, as soon as they are known. To stop, stop asking: close the generator.
-
-    Raises
-    ------
-    Cancelled, ImageError, NetworkError, DeviceError
-        Everything yielded before stays right.
-    """
-    network.module.to(plan.device).eval()
-    stop = should_stop or (lambda: False)
-    run = _Run(plan, source, network)
-    schedule = Schedule(plan.grid, plan.leading_shape, focus)
-    with interruptible(network.module, stop), memory_errors_explained(plan.device):
-        while True:
-            plane, numbers = schedule.take(plan.batch)
-            if not numbers:
-                return
-            yield from run.batch(plane, [plan.grid[number] for number in numbers], provisional)
-
-
-class _Run:
-    """The state of one run: a canvas for each plane that is begun, and how far it is."""
-
-    def __init__(self, plan: Plan, source: Source, network: Network) -> None:
-        self._plan = plan
-        self._source = source
-        self._network = network
-        self._shares = Shares(plan.grid, plan.blend, plan.device)
-        self._scaling = scaling_for(
-            source, network.spec.normalisation, plan.channels, network.spec.name
-        )
-        self._canvases: dict[tuple[int, ...], Canvas] = {}
-        self._done = 0
-
-    def batch(
-        self, plane: tuple[int, ...], tiles: list[Tile], provisional: bool
-    ) -> Iterator[Patch]:
-        canvas = self._canvases.get(plane)
-        if canvas is None:
-            canvas = Canvas(self._plan.grid, self._network.spec.n_outputs, self._plan.device)
-            self._canvases[plane] = canvas
-        for tile, logits in zip(tiles, self._logits(plane, tiles), strict=True):
-            with torch.inference_mode():
-                merged = canvas.add(tile, logits, self._shares.of(tile))
-                labels = self._network.decide(merged.sums, unit=UNIT).cpu().numpy()
-            self._done += 1
-            if provisional and not merged.all_final:
-                yield self._patch(plane, tile, tile.core, labels, final=False)
-            for box in merged.final:
-                yield self._patch(plane, tile, box, labels, final=True, merged=merged)
-        if canvas.complete:
-            del self._canvases[plane]
-
-    def _logits(self, plane: tuple[int, ...], tiles: list[Tile]) -> torch.Tensor:
-        raw = np.stack(
-            [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
-        )
-        with torch.inference_mode(), autocast(self._plan.device, self._plan.precision):
-            pixels = self._scaling.apply(torch.from_numpy(raw).to(self._plan.device))
-            return self._network.logits(pixels)
-
-    def _patch(
-        self,
-        plane: tuple[int, ...],
-        tile: Tile,
-        box: Box,
-        labels: NDArray[Any],
-        *,
-        final: bool,
-        merged: Merged | None = None,
-    ) -> Patch:
-        inside: tuple[Any, ...] = tuple(
-            slice(part.start - core.start, part.stop - core.start)
-            for part, core in zip(box, tile.core, strict=True)
-        )
-        leading = (1,) * len(plane)
-        block = labels[(..., *inside)]
-        shape = [part.stop - part.start for part in box]
-        probabilities = None
-        if merged is not None and self._plan.probabilities:
-            sums = merged.sums[(slice(None), *inside)].float() / UNIT
-            sure = self._network.probabilities(sums)
-            probabilities = sure.cpu().numpy().reshape(len(sure), *leading, *shape)
-        return Patch(
-            region=(*(slice(index, index + 1) for index in plane), *box),
-            labels=block.reshape(*block.shape[: block.ndim - len(box)], *leading, *shape),
-            final=final,
-            tiles_done=self._done,
-            tiles_total=self._plan.n_tiles,
-            probabilities=probabilities,
-        )
-
-
-def read_tile(
-    source: Source, plane: tuple[int, ...], tile: Tile, channels: tuple[int, ...]
-) -> NDArray[Any]:
-    """Read what the network sees, (channels, *tile); past the end the image is mirrored."""
-    inside = tuple(
-        slice(part.start, min(part.stop, size))
-        for part, size in zip(tile.outer, source.spatial_shape, strict=True)
-    )
-    block = source.read(plane, inside, channels)
-    missing = [(0, part.stop - kept.stop) for part, kept in zip(tile.outer, inside, strict=True)]
-    if any(after for _, after in missing):
-        block = np.pad(block, [(0, 0), *missing], mode="symmetric")
-    return block
+__all__ = [
+    "Focus",
+    "Patch",
+    "empty_labels",
+    "make_plan",
+    "predict",
+    "stream",
+    "stream_plan",
+]
 
 
 def stream(
