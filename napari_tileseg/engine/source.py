@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from napari_tileseg.engine.axes import name_axes, spatial_axes
 from napari_tileseg.errors import ImageError, ModelFitError
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class Source:
         self.dtype = np.dtype(self._data.dtype)
         shape = tuple(int(size) for size in self._data.shape)
         _check_array(shape, self.dtype, name, spatial_dims)
-        self.axes = _named_axes(axes, shape, spatial_dims, rgb, name)
+        self.axes = name_axes(shape, axes, spatial_dims, rgb, name)
         sizes = dict(zip(self.axes, shape, strict=True))
-        self._spatial_axes = "ZYX"[-spatial_dims:]
+        self._spatial_axes = spatial_axes(spatial_dims)
         self._leading_axes = "".join(a for a in self.axes if a not in "C" + self._spatial_axes)
         self.n_channels = sizes.get("C", 1)
         self.leading_shape = tuple(sizes[a] for a in self._leading_axes)
@@ -220,40 +221,6 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatia
         )
     if 0 in shape:
         raise ImageError(f"'{name}' is empty (its shape is {shape}): there is nothing to segment.")
-
-
-def _named_axes(
-    axes: str | None, shape: tuple[int, ...], spatial_dims: int, rgb: bool | None, name: str
-) -> str:
-    if axes is None:
-        return _guessed_axes(shape, spatial_dims, rgb)
-    named = axes.upper().replace("S", "C")
-    spatial = "ZYX"[-spatial_dims:]
-    if len(named) != len(shape):
-        raise ImageError(
-            f"'{name}' has {_count(len(shape), 'axis', 'axes')} (shape {shape}), "
-            f"but axes='{axes}' names {len(named)}."
-        )
-    if len(set(named)) != len(named) or not set(spatial) <= set(named):
-        raise ImageError(
-            f"axes='{axes}' has to name each axis once and include "
-            f"{' and '.join(spatial)}, for instance 'C{spatial}'."
-        )
-    return named
-
-
-def _guessed_axes(shape: tuple[int, ...], spatial_dims: int, rgb: bool | None) -> str:
-    if rgb is None:
-        rgb = (
-            len(shape) > spatial_dims
-            and shape[-1] in (3, 4)
-            and all(size > 30 for size in shape[-3:-1])
-        )
-    spatial = "ZYX"[-spatial_dims:]
-    count = len(shape) - spatial_dims - rgb
-    spare = [letter for letter in "ABDEFGHTZ" if letter not in spatial]
-    leading = "".join(spare[len(spare) - count :]) if count else ""
-    return leading + spatial + ("C" if rgb else "")
 
 
 def _place(region: tuple[slice, ...]) -> str:
