@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.predict import predict, stream
+    from napari_tileseg.evaluation import evaluate
     from napari_tileseg.io.checkpoints import load_model, save_model
     from napari_tileseg.io.labels import export
-    from napari_tileseg.training.evaluate import evaluate
 
 __all__ = ["__version__", "evaluate", "export", "load_model", "predict", "save_model", "stream"]
 
 _HOME = {
-    "evaluate": "napari_tileseg.training.evaluate",
+    "evaluate": "napari_tileseg.evaluation",
     "export": "napari_tileseg.io.labels",
     "load_model": "napari_tileseg.io.checkpoints",
     "predict": "napari_tileseg.engine.predict",

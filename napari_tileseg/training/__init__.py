@@ -1,0 +1,1 @@
+"""Teaching networks from images and masks, and measuring how good they are."""

@@ -71,9 +71,7 @@ class Augmentation:
         alike; what comes from beyond the border is mirrored in the image, 255 in the mask.
         """
         grid = self._grid(images, size, generator)
-        moved = functional.grid_sample(
-            images, grid, padding_mode="reflection", align_corners=False
-        )
+        moved = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         # shifted, so that grid_sample's padding with 0 means 255
         shifted = masks[:, None].float() - IGNORE
         labels = functional.grid_sample(shifted, grid, mode="nearest", align_corners=False)

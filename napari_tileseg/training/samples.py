@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.source import ArrayLike
     from napari_tileseg.engine.spec import ModelSpec
-    from napari_tileseg.training.pairs import LabelledImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,26 +44,34 @@ class Sample:
     mask: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, image: LabelledImage, spec: ModelSpec) -> Sample:
-        """Read an image into memory and check that the model fits it.
+    def of(
+        cls,
+        pixels: ArrayLike,
+        mask: NDArray[np.uint8],
+        spec: ModelSpec,
+        *,
+        axes: str | None = None,
+        name: str = "image",
+    ) -> Sample:
+        """Bring an image, its mask and a model together.
 
         Raises
         ------
         ModelFitError, ImageError
             If channels, classes or axes do not fit.
         """
-        source = Source(image.read(), axes=image.axes, name=image.name)
+        source = Source(pixels, axes=axes, name=name)
         if source.leading_shape:
             raise ImageError(
-                f"'{image.name}' has more axes than height, width and channels "
+                f"'{name}' has more axes than height, width and channels "
                 f"({source.axes}). Training reads single planes: save each as a file of its own."
             )
         if spec.spatial_dims != 2:
             raise ModelFitError(f"'{spec.name}' reads volumes; training is for 2-D images.")
         channels = source.check(spec)
-        check_mask(image.mask, source.label_shape, len(spec.classes), image.name)
+        check_mask(mask, source.label_shape, len(spec.classes), name)
         scaling = scaling_for(source, spec.normalisation, channels, spec.name)
-        return cls(image.name, source, channels, scaling, image.mask)
+        return cls(name, source, channels, scaling, mask)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,9 +108,7 @@ class Sample:
         return self.scaling.apply(torch.from_numpy(pixels)[None])[0], torch.from_numpy(mask)
 
 
-def check_mask(
-    mask: NDArray[np.uint8], shape: tuple[int, ...], n_classes: int, name: str
-) -> None:
+def check_mask(mask: NDArray[np.uint8], shape: tuple[int, ...], n_classes: int, name: str) -> None:
     """Raise `ModelFitError` unless a mask has the image's shape and known classes only."""
     if mask.shape != shape:
         raise ModelFitError(

@@ -1,0 +1,188 @@
+"""`tileseg train`: make a model from folders of images and masks."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.options import add_command, add_settings, settings_from
+from napari_tileseg.errors import Cancelled, OutputError, SettingsError
+from napari_tileseg.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from napari_tileseg.cli.options import Subparsers
+    from napari_tileseg.cli.training import TrainJob
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.training.train import TrainReport
+
+_EXAMPLE = """
+tileseg train --images train/images --masks train/masks --out mine.safetensors \\
+    --val-images val/images --val-masks val/masks --classes background,cell --minutes 20
+tileseg train --images more/images --masks more/masks --base mine.safetensors \\
+    --out better.safetensors --epochs 30
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(
+        subparsers,
+        "train",
+        run,
+        summary="train a model from images and masks",
+        details="Images and masks are paired by file name without suffix. A mask holds the index "
+        "of the class of each pixel, 255 where nobody knows. OUT is written whenever the model "
+        "has become better, so it can be stopped at any time (Ctrl-C).",
+        example=_EXAMPLE,
+    )
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="what to learn")
+    parser.add_argument("--masks", required=True, type=Path, metavar="DIR", help="their masks")
+    parser.add_argument("--out", required=True, type=Path, metavar="CKPT", help="the model to make")
+    parser.add_argument("--val-images", type=Path, metavar="DIR", help="images to choose the best")
+    parser.add_argument("--val-masks", type=Path, metavar="DIR", help="their masks")
+    _add_start(parser)
+    add_settings(parser, TrainSettings)
+    parser.add_argument("--csv", type=Path, metavar="F", help="write loss and scores, step by step")
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    start = parser.add_argument_group("where to start")
+    start.add_argument("--base", metavar="CKPT", help="go on from this model")
+    start.add_argument("--arch", help="or a new network [default: smp.Unet]")
+    start.add_argument("--encoder", help="its encoder [default: timm-tf_efficientnet_lite0]")
+    start.add_argument(
+        "--encoder-weights",
+        metavar="W",
+        help="lite0-package (ImageNet), none, or a file [default: none]",
+    )
+    start.add_argument(
+        "--decoder-channels",
+        metavar="N,N,...",
+        help="width of each step of a U-Net's decoder [default: 256,128,64,32,16]",
+    )
+    start.add_argument(
+        "--normalise",
+        choices=["zscore", "percentile", "fixed"],
+        help="how intensities are scaled: by mean and spread or percentiles of the whole image, "
+        "or fixed by the number format [default: zscore]",
+    )
+    start.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="names of the classes, in the order of the mask values "
+        "[default: of --base, or numbered as in the masks]",
+    )
+    start.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="UM",
+        help="micrometres per pixel of the images [default: median of what the files say]",
+    )
+    start.add_argument("--name", help="what to call the model [default: name of OUT]")
+    start.add_argument("--half", action="store_true", help="save weights in half precision")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and write the best model."""
+    settings = settings_from(args, TrainSettings)
+    if (args.val_images is None) != (args.val_masks is None):
+        raise SettingsError("--val-images and --val-masks belong together: give both or none.")
+    new = (args.arch, args.encoder, args.encoder_weights, args.decoder_channels, args.normalise)
+    if args.base and any(one is not None for one in new):
+        raise SettingsError(
+            "--base goes on from a finished model; --arch, --encoder, --encoder-weights, "
+            "--decoder-channels and --normalise describe a new one. Choose one of the two."
+        )
+    if args.out.suffix != ".safetensors":
+        raise SettingsError(f"A model is saved as .safetensors, not as '{args.out.name}'.")
+    from napari_tileseg.cli.training import prepare
+
+    job = prepare(args, settings)
+    note(args, job.summary())
+    return _train(args, job)
+
+
+def _train(args: argparse.Namespace, job: TrainJob) -> int:
+    """Train, save each better model, and say how it went."""
+    from napari_tileseg.training.train import train
+
+    saved: Path | None = None
+    with ExitStack() as stack:
+        record = stack.enter_context(_csv_table(args.csv, job.network))
+        advance = stack.enter_context(progress(args, "train", "% of the budget"))
+        stream = train(job.network, job.samples, validation=job.validation, settings=job.settings)
+        stack.enter_context(closing(stream))
+        try:
+            for report in stream:
+                record(report)
+                advance(round(100 * report.progress), 100)
+                if report.best is not None:
+                    saved = _save(args, report)
+                if report.validation is not None or report.stopped:
+                    note(args, _score(report))
+        except KeyboardInterrupt:
+            kept = f"The best model so far is '{saved}'." if saved else "Nothing was written."
+            raise Cancelled(kept) from None
+    if saved is not None:
+        note(args, f"wrote {saved} ({saved.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _save(args: argparse.Namespace, report: TrainReport) -> Path:
+    from napari_tileseg.io.checkpoints import save_model
+
+    assert report.best is not None
+    figures: dict[str, Any] = {
+        "minutes": round(report.seconds / 60, 1),
+        "steps": report.step,
+        "epochs": report.epoch,
+    }
+    if report.validation is not None:
+        figures["validation_miou"] = round(report.validation.miou, 4)
+    provenance = {**report.best.provenance, "training": figures}
+    return save_model(replace(report.best, provenance=provenance), args.out, half=args.half)
+
+
+def _score(report: TrainReport) -> str:
+    if report.validation is None:
+        return report.stopped
+    better = " (best so far)" if report.best is not None else ""
+    return (
+        f"{report.seconds / 60:5.1f} min, step {report.step}: loss {report.loss:.3f}, "
+        f"validation mIoU {report.validation.miou:.4f}{better}"
+    )
+
+
+@contextmanager
+def _csv_table(path: Path | None, network: Network) -> Iterator[Callable[[TrainReport], None]]:
+    """Lend a function that writes one line a step to a CSV file, if one is wanted."""
+    if path is None:
+        yield lambda report: None
+        return
+    try:
+        stream = path.open("w", newline="")
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror}). Choose another place with --csv."
+        ) from error
+    with stream:
+        writer = csv.writer(stream)
+        names = (f"iou {one.name}" for one in network.classes)
+        writer.writerow(("step", "epoch", "seconds", "loss", "miou", *names))
+
+        def record(report: TrainReport) -> None:
+            scores: list[str] = []
+            if report.validation is not None:
+                values = [report.validation.miou, *report.validation.iou]
+                scores = [f"{value:.5f}" for value in values]
+            line = (report.step, report.epoch, f"{report.seconds:.1f}", f"{report.loss:.5f}")
+            writer.writerow([*line, *scores])
+
+        yield record

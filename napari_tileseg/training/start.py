@@ -1,0 +1,94 @@
+"""A new network to train: an architecture, perhaps with a pretrained encoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_tileseg.engine.network import Network, modules_with_global_context
+from napari_tileseg.engine.spec import (
+    Architecture,
+    ClassInfo,
+    ModelSpec,
+    Normalisation,
+    NormalisationKind,
+    default_classes,
+)
+from napari_tileseg.models import registry
+from napari_tileseg.models.pretrained import load_encoder_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+ARCHITECTURE = "smp.Unet"
+ENCODER = "timm-tf_efficientnet_lite0"
+
+
+def new_network(
+    name: str,
+    classes: Sequence[str],
+    channels: Sequence[str],
+    *,
+    architecture: str = ARCHITECTURE,
+    encoder: str = ENCODER,
+    encoder_weights: str | Path | None = None,
+    normalise: NormalisationKind = NormalisationKind.ZSCORE,
+    tile: int = 512,
+    pixel_size_um: float | None = None,
+    seed: int = 0,
+    arguments: Mapping[str, Any] | None = None,
+) -> Network:
+    """Build a network with random weights, but for its encoder if weights are given.
+
+    Parameters
+    ----------
+    name
+        What a person calls the model.
+    classes, channels
+        Names of what it finds, in the order of the label values, and of what it reads.
+    architecture, encoder, encoder_weights
+        See `models.registry.build` and `models.pretrained.load_encoder_weights`.
+    normalise
+        Whole-image statistics by default: they hold for cameras of any range.
+    tile, pixel_size_um
+        What it will be trained at.
+    seed
+        Equal seeds give equal weights.
+    arguments
+        More arguments of the architecture.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such architecture, encoder or weights, or they do not fit.
+    """
+    recipe = Architecture(
+        registry.full_name(architecture),
+        {
+            "encoder_name": encoder,
+            "in_channels": len(channels),
+            "classes": len(classes),
+            **(arguments or {}),
+        },
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = registry.build(recipe)
+    load_encoder_weights(module, encoder, encoder_weights)
+    facts = registry.facts(module, recipe)
+    defaults = default_classes(len(classes))
+    spec = ModelSpec(
+        name=name,
+        classes=tuple(
+            ClassInfo(one, default.colour) for one, default in zip(classes, defaults, strict=True)
+        ),
+        channels=tuple(channels),
+        normalisation=Normalisation(kind=normalise),
+        stride=facts.stride,
+        tile=tile,
+        global_context=(*facts.size_dependent, *modules_with_global_context(module)),
+        pixel_size_um=pixel_size_um,
+    )
+    return Network(module, spec, recipe)
