@@ -1,0 +1,8 @@
+"""The work on one image: what was chosen, how far it is, what came of it."""
+
+from napari_tileseg.session.facts import ImageFacts
+from napari_tileseg.session.notice import Notice, Severity, notice_of
+from napari_tileseg.session.session import Session
+from napari_tileseg.session.view import ClassRow, State, View
+
+__all__ = ["ClassRow", "ImageFacts", "Notice", "Session", "Severity", "State", "View", "notice_of"]

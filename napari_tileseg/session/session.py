@@ -1,0 +1,256 @@
+"""The one place that changes: what was chosen for an image, and what has happened since."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.engine.spec import ClassInfo
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.session.notice import Notice, Severity, notice_of
+from napari_tileseg.session.pace import Pace
+from napari_tileseg.session.view import PlanFacts, State, View, Wanted, count, resolve
+from napari_tileseg.settings import Mode, RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.source import Source
+    from napari_tileseg.session.facts import ImageFacts
+
+
+class Session:
+    """The work on one image, in memory.
+
+    Attributes
+    ----------
+    changed
+        Emits the new `View` after every change of it.
+    source, network, plan
+        What the next run is made of; `plan` is None while something is missing or does not fit.
+    """
+
+    changed = Signal(View)
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.source: Source | None = None
+        self.network: Network | None = None
+        self.plan: Plan | None = None
+        self._clock = clock
+        self._pace = Pace(0, clock)
+        self._wanted = Wanted()
+        self._view = resolve(self._wanted)
+
+    @property
+    def view(self) -> View:
+        """What the panels show now."""
+        return self._view
+
+    @property
+    def settings(self) -> RunSettings:
+        """What the person asked for."""
+        return self._wanted.settings
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The classes of the labels, with the names a person gave them."""
+        return self._wanted.classes
+
+    @property
+    def image(self) -> ImageFacts | None:
+        """What the chosen image is."""
+        return self._wanted.image
+
+    # what is chosen
+
+    def set_image(self, source: Source | None, facts: ImageFacts | None) -> None:
+        """Choose the image; the result of another one is no longer counted here."""
+        self.source = source
+        settings = self.settings.but(channels=None)
+        self._reset(image=facts, settings=settings, has_labels=False, exported=None)
+
+    def start_loading(self, name: str) -> None:
+        """Say that a model is being read."""
+        self._update(loading=name, notice=None)
+
+    def set_model(self, network: Network | None, origin: str = "") -> None:
+        """Choose the model; its classes become those of the next run."""
+        self.network = network
+        spec = None if network is None else network.spec
+        self._reset(
+            spec=spec,
+            origin=origin,
+            loading="",
+            classes=() if spec is None else spec.classes,
+            settings=self.settings.but(channels=None),
+            hidden=frozenset(),
+            selected=None,
+        )
+
+    def fail_loading(self, error: BaseException) -> None:
+        """Say why a model cannot be used; the one before stays."""
+        kept = "" if self.network is None else f"'{self._wanted.origin}' is still chosen."
+        self._update(loading="", notice=notice_of(error, kept=kept))
+
+    def set_settings(self, settings: RunSettings) -> None:
+        """Choose how the next run is done."""
+        if settings == self.settings:
+            return
+        self._replan(settings=settings)
+
+    # the run
+
+    def start(self) -> None:
+        """Begin a run of the plan."""
+        assert self.plan is not None, "a run needs a plan"
+        self._pace = Pace(self.plan.n_tiles, self._clock)
+        self._update(
+            phase=State.RUNNING,
+            tiles_done=0,
+            tiles_total=self.plan.n_tiles,
+            seconds_left=None,
+            elapsed_s=0.0,
+            view_complete=False,
+            pixels=(),
+            computed=0,
+            has_labels=True,
+            exported=None,
+            notice=None,
+        )
+
+    def advance(self, tiles_done: int, *, view_complete: bool = False) -> None:
+        """Say how far the run is, and whether all that is on screen is final."""
+        self._pace.advance(tiles_done)
+        self._update(
+            tiles_done=tiles_done,
+            seconds_left=self._pace.seconds_left,
+            elapsed_s=self._pace.elapsed_s,
+            view_complete=view_complete,
+        )
+
+    def count_areas(self, pixels: Sequence[int], computed: int) -> None:
+        """Say how many pixels each class has, among how many that are computed."""
+        self._update(pixels=tuple(int(one) for one in pixels), computed=int(computed))
+
+    def pause(self) -> None:
+        """Hold the run."""
+        self._pace.pause()
+        self._update(phase=State.PAUSED)
+
+    def resume(self) -> None:
+        """Let the run go on."""
+        self._pace.resume()
+        self._update(phase=State.RUNNING)
+
+    def cancel(self, reason: str = "") -> None:
+        """End the run early."""
+        done = f"{count(self._wanted.tiles_done, 'tile', 'tiles')} of {self._wanted.tiles_total:,}"
+        text = f"{reason} {done} are done and kept. Press Run to compute all of it again."
+        self._end(State.CANCELLED, Notice((text if not reason else reason).strip()))
+
+    def finish(self) -> None:
+        """End the run as it should."""
+        self._end(State.FINISHED, None, tiles_done=self._wanted.tiles_total)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run because of a problem."""
+        kept = "What was computed by then is kept." if self._wanted.tiles_done else ""
+        self._end(State.FAILED, notice_of(error, kept=kept, context=self.context()))
+
+    def _end(self, phase: State, notice: Notice | None, **more: Any) -> None:
+        self._update(phase=phase, elapsed_s=self._pace.elapsed_s, notice=notice, **more)
+
+    # the result
+
+    def rename_class(self, index: int, name: str) -> None:
+        """Give a class another name."""
+        renamed = list(self.classes)
+        renamed[index] = replace(renamed[index], name=name)
+        self._update(classes=tuple(renamed))
+
+    def show_class(self, index: int, shown: bool) -> None:
+        """Show or hide a class."""
+        hidden = self._wanted.hidden
+        self._update(hidden=hidden - {index} if shown else hidden | {index})
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The classes that are not shown."""
+        return self._wanted.hidden
+
+    def select_class(self, index: int | None) -> None:
+        """Choose the class that the brush paints."""
+        self._update(selected=index)
+
+    def lose_labels(self) -> None:
+        """Say that the result was removed by the person."""
+        self._reset(has_labels=False, exported=None)
+
+    def export_done(self, path: Path) -> None:
+        """Say where the labels were written."""
+        self._update(exported=path, notice=Notice(f"Saved {path.name} in {path.parent}."))
+
+    def tell(self, text: str, severity: Severity = Severity.INFO) -> None:
+        """Put a sentence into the status area."""
+        self._update(notice=Notice(text, severity))
+
+    def report(self, error: BaseException, kept: str = "") -> None:
+        """Put a failure that is not one of a run into the status area."""
+        self._update(notice=notice_of(error, kept=kept, context=self.context()))
+
+    def dismiss(self) -> None:
+        """Clear the status area."""
+        self._update(notice=None)
+
+    def context(self) -> dict[str, object]:
+        """Return what an error report says about the work."""
+        image = self._wanted.image
+        return {
+            "image": "none" if image is None else image.describe(),
+            "model": self._wanted.origin or "none",
+            "settings": self.settings,
+            "tiles": f"{self._wanted.tiles_done} of {self._wanted.tiles_total}",
+        }
+
+    # how it changes
+
+    def _reset(self, **changes: Any) -> None:
+        """Change what a run is made of: what is known about the last run goes."""
+        self._replan(
+            phase=None, pixels=(), computed=0, tiles_done=0, tiles_total=0, notice=None, **changes
+        )
+
+    def _replan(self, **changes: Any) -> None:
+        wanted = replace(self._wanted, **changes)
+        self.plan, misfit = None, ""
+        if self.source is not None and self.network is not None:
+            try:
+                self.plan = _planned(self.source, self.network, wanted.settings)
+            except TilesegError as error:
+                misfit = str(error)
+        self._update(**changes, plan=_facts(self.plan), misfit=misfit)
+
+    def _update(self, **changes: Any) -> None:
+        self._wanted = replace(self._wanted, **changes)
+        view = resolve(self._wanted)
+        if view != self._view:
+            self._view = view
+            self.changed.emit(view)
+
+
+def _planned(source: Source, network: Network, settings: RunSettings) -> Plan:
+    from napari_tileseg.engine.plan import make_plan
+
+    return make_plan(source, network, settings)
+
+
+def _facts(plan: Plan | None) -> PlanFacts | None:
+    if plan is None:
+        return None
+    return PlanFacts(plan.n_tiles, plan.tile, plan.mode is Mode.WHOLE, plan.notes)

@@ -1,0 +1,151 @@
+"""The dock: steps from the image to the export, the status area, the classes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from napari.settings import get_settings
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_tileseg.session import Session
+from napari_tileseg.viewer.controller import Controller
+from napari_tileseg.viewer.hotkeys import bind_hotkeys
+from napari_tileseg.widgets.class_list import ClassList
+from napari_tileseg.widgets.export_panel import ExportPanel
+from napari_tileseg.widgets.image_panel import ImagePanel
+from napari_tileseg.widgets.model_panel import ModelPanel
+from napari_tileseg.widgets.notice_area import NoticeArea
+from napari_tileseg.widgets.run_panel import RunPanel
+from napari_tileseg.widgets.step import Step
+from napari_tileseg.widgets.style import apply_style
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_tileseg.session import View
+
+_WIDTH_PX = 360
+
+
+class TiledSegmentation(QWidget):
+    """The dock widget "Tiled Segmentation".
+
+    Parameters
+    ----------
+    viewer
+        The viewer it is docked in; napari passes it.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.session = Session()
+        self.controller = Controller(viewer, self.session)
+        self.image_panel = ImagePanel()
+        self.model_panel = ModelPanel()
+        self.run_panel = RunPanel()
+        self.export_panel = ExportPanel()
+        self.notice_area = NoticeArea()
+        self.class_list = ClassList()
+        self.image_step = Step("Image", self.image_panel)
+        self.model_step = Step("Model", self.model_panel)
+        self.run_step = Step("Run", self.run_panel)
+        self.export_step = Step("Export", self.export_panel, is_open=False)
+        self._lay_out()
+        self._connected = ExitStack()
+        self._connect_panels()
+        self._connect_session()
+        self._connected.enter_context(bind_hotkeys(viewer, self.controller))
+        self._connected.callback(self.controller.close)
+        # the widget is gone when this is emitted, so the stack must not know it
+        self.destroyed.connect(self._connected.close)
+        self.controller.start()
+        self.show_view(self.session.view)
+
+    def _lay_out(self) -> None:
+        self.setMinimumWidth(300)
+        content = QWidget()
+        steps = QVBoxLayout(content)
+        steps.setContentsMargins(2, 2, 2, 2)
+        steps.setSpacing(4)
+        for part in (
+            self.image_step,
+            self.model_step,
+            self.run_step,
+            self.export_step,
+            self.notice_area,
+            self.class_list,
+        ):
+            steps.addWidget(part)
+        steps.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+        apply_style(self)
+
+    def _connect_panels(self) -> None:
+        controller = self.controller
+        self.image_panel.image_requested.connect(controller.choose_image)
+        self.image_panel.channel_axis_requested.connect(controller.choose_channel_axis)
+        self.model_panel.model_requested.connect(controller.choose_model)
+        self.model_panel.weights_requested.connect(controller.choose_weights)
+        self.model_panel.channels_requested.connect(controller.choose_channels)
+        self.run_panel.settings_requested.connect(controller.choose_settings)
+        self.run_panel.run_requested.connect(controller.run)
+        self.run_panel.pause_requested.connect(controller.pause)
+        self.run_panel.resume_requested.connect(controller.resume)
+        self.run_panel.cancel_requested.connect(controller.cancel)
+        self.export_panel.export_requested.connect(controller.export)
+        self.notice_area.dismiss_requested.connect(self.session.dismiss)
+        self.class_list.select_requested.connect(controller.select_class)
+        self.class_list.rename_requested.connect(controller.rename_class)
+        self.class_list.show_requested.connect(controller.show_class)
+
+    def _connect_session(self) -> None:
+        pushes = (
+            (self.session.changed, self.show_view),
+            (self.controller.images_changed, self.image_panel.show_layers),
+            (self.controller.models_changed, self.model_panel.show_models),
+            (self.controller.devices_changed, self.run_panel.show_devices),
+            (get_settings().appearance.events.theme, self._on_theme),
+        )
+        for signal, slot in pushes:
+            signal.connect(slot)
+            self._connected.callback(_disconnect, signal, slot)
+
+    def sizeHint(self) -> QSize:
+        """Return a comfortable size for the right side of the window."""
+        return QSize(_WIDTH_PX, 720)
+
+    def show_view(self, view: View) -> None:
+        """Push what the session says into the panels."""
+        for panel in (
+            self.image_panel,
+            self.model_panel,
+            self.run_panel,
+            self.export_panel,
+            self.notice_area,
+            self.class_list,
+        ):
+            panel.show_view(view)
+        self.image_step.set_summary(view.image_line)
+        self.model_step.set_summary(view.model_line)
+        self.run_step.set_summary(view.run_line)
+        self.export_step.set_summary(view.export_line)
+
+    def reset_choices(self, event: Any = None) -> None:
+        """List the image layers again; napari calls this when layers come, go or are renamed."""
+        self.controller.refresh_images()
+
+    def open_sample_and_run(self) -> None:
+        """Open the sample image, choose the model that was made for it, and run: the demo."""
+        self.controller.open_sample_and_run()
+
+    def _on_theme(self, event: Any = None) -> None:
+        apply_style(self)

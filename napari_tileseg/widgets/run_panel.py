@@ -1,0 +1,120 @@
+"""Step 3: how the image is cut and merged, and the run itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_tileseg.session import State
+from napari_tileseg.settings import Mode, RunSettings
+from napari_tileseg.widgets.form import SettingsForm
+from napari_tileseg.widgets.step import Fold
+from napari_tileseg.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_tileseg.session import View
+
+_CUTTING = ("tile", "overlap", "blend")
+
+
+class RunPanel(QWidget):
+    """Shows the settings and the progress of a run and announces what is wanted of it."""
+
+    settings_requested = Signal(object)
+    run_requested = Signal()
+    pause_requested = Signal()
+    resume_requested = Signal()
+    cancel_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.form: SettingsForm[RunSettings] = SettingsForm(
+            RunSettings(), leave_out=("channels",), choices={"device": [("auto", "Automatic")]}
+        )
+        self.form.settings_requested.connect(self._on_settings)
+        self._estimate = Text("dim")
+        self._problem = Text("warning")
+        self.run = _button("Run", "go", "Segment the image, beginning with what is on screen")
+        self.pause = _button("Pause", "plain", "Hold the run; what is there stays")
+        self.cancel = _button("Cancel", "plain", "End the run; what is there stays")
+        self.run.clicked.connect(self._on_run)
+        self.pause.clicked.connect(self.pause_requested)
+        self.cancel.clicked.connect(self.cancel_requested)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self._progress = QLabel()
+        self._seen = QLabel()
+        self._seen.setObjectName("dim")
+        self._resumes = False
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        for button in (self.run, self.pause, self.cancel):
+            buttons.addWidget(button, 1)
+        progress = QHBoxLayout()
+        progress.addWidget(self._progress)
+        progress.addStretch(1)
+        progress.addWidget(self._seen)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(6)
+        layout.addWidget(self.form.main)
+        layout.addWidget(Fold("More settings", self.form.advanced))
+        layout.addWidget(self._estimate)
+        layout.addWidget(self._problem)
+        layout.addLayout(buttons)
+        layout.addWidget(self.bar)
+        layout.addLayout(progress)
+
+    def show_devices(self, choices: Sequence[tuple[str, str]]) -> None:
+        """List the devices a run can use as (value, label), "auto" first."""
+        self.form.field("device").set_options(choices)
+
+    def show_view(self, view: View) -> None:
+        """Show settings, estimate and progress."""
+        self.form.show(view.settings, view.automatic)
+        for part in (self.form.main, self.form.advanced):
+            part.setEnabled(not view.busy)
+        for name in _CUTTING:
+            self.form.field(name).widget.enabled = view.settings.mode is not Mode.WHOLE
+        self._estimate.say("" if view.busy else view.estimate)
+        self._problem.say("" if view.busy else view.plan_note)
+        self._show_buttons(view)
+        self.bar.setVisible(view.progress is not None)
+        self.bar.setValue(round(1000 * (view.progress or 0)))
+        self._progress.setText(view.progress_text)
+        self._seen.setText("view complete" if view.view_complete else "")
+        for label in (self._progress, self._seen):
+            label.setVisible(bool(label.text()))
+
+    def _show_buttons(self, view: View) -> None:
+        self._resumes = view.can_resume
+        again = view.state in (State.FINISHED, State.CANCELLED, State.FAILED)
+        self.run.setText("Resume" if view.can_resume else "Run again" if again else "Run")
+        self.run.setVisible(not view.can_pause)
+        self.run.setEnabled(view.can_run or view.can_resume)
+        self.pause.setVisible(view.can_pause)
+        self.cancel.setVisible(view.can_cancel)
+
+    def _on_run(self) -> None:
+        if self._resumes:
+            self.resume_requested.emit()
+        else:
+            self.run_requested.emit()
+
+    def _on_settings(self, settings: RunSettings) -> None:
+        self.settings_requested.emit(settings)
+
+
+def _button(text: str, role: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(role)
+    button.setToolTip(tooltip)
+    return button

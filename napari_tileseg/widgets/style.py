@@ -1,0 +1,49 @@
+"""The look of the dock: napari's own colours, whatever the theme."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import TYPE_CHECKING
+
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+_SHEET = Template("""
+#stepHeader { background: $foreground; border-radius: 3px; text-align: left; padding: 0px; }
+#stepHeader:hover { background: $primary; }
+#stepHeader:focus { border: 1px solid $secondary; }
+#stepHeader QLabel { background: transparent; }
+#stepTitle { font-weight: bold; }
+#dim { color: $icon; }
+#fold { background: transparent; color: $icon; padding: 2px 0px; text-align: left; }
+#fold:hover, #fold:focus { color: $text; }
+#warning { border-left: 3px solid $warning; padding-left: 6px; }
+#go { background: $current; color: white; font-weight: bold; }
+#go:hover { background: $highlight; }
+#go:disabled { background: $foreground; color: $secondary; border: 0px; }
+#plain:disabled { background: $foreground; color: $secondary; border: 0px; }
+#notice { background: $foreground; border-radius: 3px; border-left: 3px solid $secondary; }
+#notice[severity="warning"] { border-left-color: $warning; }
+#notice[severity="error"] { border-left-color: $error; }
+#notice QLabel { background: transparent; }
+#notice #link { background: transparent; text-decoration: underline; padding: 0px; }
+#classRow { border-radius: 3px; border: 1px solid transparent; }
+#classRow:hover { background: $foreground; }
+#classRow:focus { border: 1px solid $secondary; }
+#classRow[selected="true"] { background: $foreground; border: 1px solid $current; }
+#classRow QLabel { background: transparent; }
+#eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
+#eye:checked { image: url("theme_$id:/visibility.svg"); }
+#eye:focus { border: 1px solid $secondary; border-radius: 2px; }
+QProgressBar { background: $foreground; border-radius: 3px; border: 0px; }
+QProgressBar::chunk { background: $current; border-radius: 3px; }
+""")
+
+
+def apply_style(widget: QWidget) -> None:
+    """Style a widget and all in it with the colours of napari's current theme."""
+    theme = get_theme(get_settings().appearance.theme)
+    widget.setStyleSheet(_SHEET.substitute(theme.to_rgb_dict() | {"id": theme.id}))
