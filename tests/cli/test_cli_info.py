@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_tileseg import cli
+from napari_tileseg.io.checkpoints import bundled_models
+
+
+def test_an_image_is_described(tileseg, tmp_path):
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, np.zeros((4, 30, 40), np.uint16), ome=True, metadata={"axes": "ZYX"})
+    code, out, _ = tileseg("info", path, "--json")
+    facts = json.loads(out)
+    assert code == cli.DONE
+    assert (facts["kind"], facts["axes"], facts["shape"]) == ("image", "ZYX", [4, 30, 40])
+    assert (facts["dtype"], facts["bytes_in_memory"]) == ("uint16", 9600)
+    assert "4 x 30 x 40" in tileseg("info", path)[1]
+
+
+def test_a_checkpoint_is_described(tileseg, tiny_checkpoint):
+    code, out, _ = tileseg("info", tiny_checkpoint, "--json")
+    facts = json.loads(out)
+    assert code == cli.DONE
+    assert (facts["kind"], facts["name"], facts["stride"]) == ("checkpoint", "tiny", 8)
+    assert [one["name"] for one in facts["classes"]] == ["background", "class 1", "class 2"]
+    assert facts["architecture"] == "smp.Unet"
+    assert facts["parameters"] > 1000
+    text = tileseg("info", tiny_checkpoint)[1]
+    assert "background (#000000), class 1" in text
+    assert "pixel size (µm):   0.5" in text
+
+
+def test_a_name_that_is_nothing_lists_the_bundled_models(tileseg):
+    code, out, err = tileseg("info", "cels")
+    assert code == cli.FAILED
+    assert not out
+    assert "There is no file 'cels'" in err
+    assert "cells" in err.replace("'cels'", "")
+
+
+def test_a_text_file_is_neither(tileseg, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not an image")
+    code, out, err = tileseg("info", path)
+    assert code == cli.FAILED
+    assert not out
+    assert "notes.txt" in err
+
+
+def test_the_bundled_models_are_listed_and_can_be_described(tileseg):
+    if not bundled_models():
+        pytest.skip("no model is bundled with this copy")
+    code, out, _ = tileseg("models", "--json")
+    found = json.loads(out)
+    assert code == cli.DONE
+    assert set(found) == set(bundled_models())
+    text = tileseg("models")[1]
+    for name, facts in found.items():
+        assert f"{name}\n  reads" in text
+        assert json.loads(tileseg("info", name, "--json")[1])["classes"] == facts["classes"]
