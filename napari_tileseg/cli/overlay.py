@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_tileseg.errors import OutputError
+from napari_tileseg.io.atomic import written_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +52,9 @@ def write_overlay(
     coloured = (shown > 0) & (shown < len(classes))
     picture[coloured] *= 1 - _OPACITY
     picture[coloured] += _OPACITY * colours[shown[coloured]]
-    _save(_with_legend(Image.fromarray(picture.astype(np.uint8)), classes, shares), path)
+    whole = _with_legend(Image.fromarray(picture.astype(np.uint8)), classes, shares)
+    with written_beside(path) as part:
+        whole.save(part, format="PNG")
 
 
 def _grey_or_rgb(source: Source, plane: tuple[int, ...], step: int) -> NDArray[np.float32]:
@@ -87,19 +88,6 @@ def _with_legend(
     whole.paste(picture, (0, 0))
     whole.paste(strip, (0, picture.height))
     return whole
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        picture.save(unfinished, format="PNG")
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written ({error.strerror or error}). Choose another folder."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
