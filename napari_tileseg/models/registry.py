@@ -39,6 +39,9 @@ class Family(Protocol):
     def stride_of(self, module: nn.Module) -> int:
         """Return what input sizes have to be multiples of, in pixels."""
 
+    def channels_of(self, arguments: Mapping[str, Any]) -> tuple[int, int]:
+        """Return how many channels the module reads and how many logits it gives."""
+
     @property
     def size_dependent(self) -> tuple[str, ...]:
         """Say why the answer at a place depends on the tile's size; empty if it does not."""
@@ -56,10 +59,14 @@ class Facts:
         Why the answer at a place depends on the tile's size, for a person to read; empty if
         nothing about the architecture says so. Belongs into `ModelSpec.global_context`,
         together with `engine.network.modules_with_global_context`.
+    in_channels, outputs
+        How many channels it reads, and how many logits it gives for each pixel.
     """
 
     stride: int
     size_dependent: tuple[str, ...]
+    in_channels: int
+    outputs: int
 
 
 ARCHITECTURES: Mapping[str, Family] = dict(SMP_DECODERS)
@@ -119,4 +126,5 @@ def stride_of(module: nn.Module, recipe: Recipe) -> int:
 def facts(module: nn.Module, recipe: Recipe) -> Facts:
     """Return what a `ModelSpec` has to say about a module that `build` made."""
     family = ARCHITECTURES[full_name(recipe.name)]
-    return Facts(family.stride_of(module), family.size_dependent)
+    in_channels, outputs = family.channels_of(recipe.arguments)
+    return Facts(family.stride_of(module), family.size_dependent, in_channels, outputs)

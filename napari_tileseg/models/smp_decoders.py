@@ -87,6 +87,10 @@ class SmpDecoder:
         encoder: Any = module.encoder
         return int(encoder.output_stride) * self.coarsest
 
+    def channels_of(self, arguments: Mapping[str, Any]) -> tuple[int, int]:
+        """Return how many channels the module reads and how many logits it gives."""
+        return arguments.get("in_channels", 3), arguments.get("classes", 1)
+
     def _trial(self, module: nn.Module, arguments: Mapping[str, Any]) -> tuple[int, int]:
         """Run a small tile through the module; return its size and the answer's."""
         import torch

@@ -1,0 +1,33 @@
+"""What comes along with the program: an image to try and checkpoints to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari_tileseg
+from napari_tileseg.errors import ImageError
+
+_IMAGE = "cells.tif"
+
+
+def sample_data_folder() -> Path:
+    """Return the folder with the sample data: inside the package, or beside it in a checkout."""
+    package = Path(napari_tileseg.__file__).parent
+    inside = package / "sample_data"
+    return inside if inside.is_dir() else package.parent / "sample_data"
+
+
+def sample_image() -> Path:
+    """Return the image to try; `ImageError` if this installation came without it."""
+    path = sample_data_folder() / _IMAGE
+    if not path.is_file():
+        raise ImageError(
+            f"The sample image is missing (looked for {path}). "
+            "Install napari-tileseg again: pip install --force-reinstall napari-tileseg"
+        )
+    return path
+
+
+def bundled_checkpoints() -> dict[str, Path]:
+    """Return the checkpoints that come along, by name."""
+    return {path.stem: path for path in sorted(sample_data_folder().glob("*.safetensors"))}

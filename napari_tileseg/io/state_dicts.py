@@ -1,0 +1,228 @@
+"""Weights out of files that are safe to read, and into a network that they fit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from napari_tileseg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+Weights = dict[str, torch.Tensor]
+
+_NESTED = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "ema_state_dict",
+    "ema",
+)
+_PREFIXES = ("module.", "model.", "net.", "_orig_mod.", "network.")
+_DEEPEST = 4
+_SHOWN = 3
+
+_DAMAGED = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
+    """Return the tensors and the metadata of a .safetensors file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or not complete.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}, dict(  # noqa: SIM118
+                stored.metadata() or {}
+            )
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"'{path.name}' is not complete or is damaged, so its weights cannot be read. "
+            "Download or copy it again, and compare the sizes."
+        ) from error
+
+
+def read_torch(path: Path) -> Weights:
+    """Return the state dict in a file of torch.save, bare or nested; runs no code of the file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, would run code when opened, or holds no state dict.
+    """
+    try:
+        with torch.serialization.safe_globals(_numpy_values()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, error)) from error
+    except _DAMAGED as error:
+        raise CheckpointError(
+            f"'{path.name}' is not complete or is damaged, so it cannot be read. "
+            "Download or copy it again, and compare the sizes."
+        ) from error
+    found = _state_dict_in(content, _DEEPEST)
+    if found is None:
+        held = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else ""
+        raise CheckpointError(
+            f"'{path.name}' holds {f'{held}, but ' if held else ''}no state dict, that is no "
+            "weights by name. Where it was trained, save them: "
+            "torch.save(model.state_dict(), 'weights.pt')"
+        )
+    return found
+
+
+def _numpy_values() -> list[Any]:
+    """Plain numbers and arrays of numpy, which many trainings store beside the weights."""
+    multiarray: Any = import_module("numpy._core.multiarray")
+    made: list[Any] = [
+        (getattr(multiarray, maker), f"numpy.{home}.multiarray.{maker}")
+        for home in ("core", "_core")
+        for maker in ("scalar", "_reconstruct")
+    ]
+    return [*made, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"}]
+
+
+def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
+    try:
+        wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (*_DAMAGED, pickle.UnpicklingError):
+        wanted = re.findall(r"GLOBAL ([\w.]+)", str(error))  # files from before torch 1.6
+    wanted = [name for name in wanted if not name.startswith("numpy.")] or wanted
+    if not wanted:
+        return (
+            f"'{path.name}' is damaged, or not a file of torch.save. "
+            "Download or copy it again, and compare the sizes."
+        )
+    named = ", ".join(sorted(wanted)[:5]) + (", ..." if len(wanted) > 5 else "")
+    whole = any(name.startswith("torch.nn.") for name in wanted)
+    holds = "a whole network as a Python object" if whole else "Python objects besides weights"
+    return (
+        f"'{path.name}' holds {holds}; opening it would run code that the file names ({named}), "
+        "so it was not opened. Where it was trained, save the weights alone: "
+        "torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def _state_dict_in(content: object, depth: int) -> Weights | None:
+    if not isinstance(content, dict) or not depth:
+        return None
+    tensors = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
+    if tensors and len(tensors) == len(content):
+        return tensors
+    for name in _NESTED:
+        found = _state_dict_in(content.get(name), depth - 1)
+        if found is not None:
+            return found
+    return None
+
+
+def without_prefixes(weights: Weights, wanted: Mapping[str, object]) -> Weights:
+    """Return the weights under the names that the network has for them.
+
+    Wrappers put "module.", "model." and the like before every name, sometimes several; what
+    stands beside such a prefix belongs to the wrapper, not to the network.
+    """
+    while not weights.keys() & wanted.keys():
+        prefix = next((p for p in _PREFIXES if any(n.startswith(p) for n in weights)), None)
+        if prefix is None:
+            break
+        weights = {
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix)
+        }
+    return weights
+
+
+def fill(module: nn.Module, weights: Weights, file_name: str, architecture: str) -> None:
+    """Put weights into a network, all of them or none.
+
+    Raises
+    ------
+    CheckpointError
+        If names or shapes do not fit; names the first few.
+    """
+    wanted = module.state_dict()
+    weights = without_prefixes(weights, wanted)
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    problems = [
+        _listed("missing", wanted.keys() - weights.keys() - counters),
+        _listed("not known to it", weights.keys() - wanted.keys()),
+        _listed("of another shape", _mis_shaped(weights, wanted)),
+    ]
+    found = "; ".join(problem for problem in problems if problem)
+    if found:
+        raise CheckpointError(
+            f"The weights in '{file_name}' do not fit the architecture {architecture}: {found}. "
+            f"{_advice(weights, wanted)}"
+        )
+    module.load_state_dict({**{name: wanted[name] for name in counters}, **weights})
+
+
+def _mis_shaped(weights: Weights, wanted: Weights) -> set[str]:
+    return {
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in weights.keys() & wanted.keys()
+        if weights[name].shape != wanted[name].shape
+    }
+
+
+def _listed(what: str, names: set[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names)} {what} ({shown})"
+
+
+def _advice(weights: Weights, wanted: Weights) -> str:
+    """Say what is likely wrong: only the head, or the whole architecture."""
+    wrong = {n for n in weights.keys() & wanted.keys() if weights[n].shape != wanted[n].shape}
+    outputs = outputs_of(weights)
+    if outputs and wrong and all(name.startswith(_HEAD) for name in wrong):
+        return f"They are for {outputs} outputs: give classes={outputs}, and as many class names."
+    return "Give the architecture, encoder and arguments that the network was trained with."
+
+
+_HEAD = "segmentation_head."
+
+
+def outputs_of(weights: Weights) -> int | None:
+    """Return for how many outputs weights of segmentation-models-pytorch are; None if unclear."""
+    heads = [
+        tensor.shape[0]
+        for name, tensor in weights.items()
+        if _HEAD in name and name.endswith(".weight") and tensor.ndim == 4
+    ]
+    return int(heads[-1]) if heads else None
