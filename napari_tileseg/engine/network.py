@@ -168,5 +168,7 @@ def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:
 def _global_modules(module: nn.Module) -> Iterable[str]:
     for path, part in module.named_modules():
         kind = type(part).__name__
-        if isinstance(part, _GLOBAL_MODULES) or any(name in kind for name in _GLOBAL_NAMES):
+        named = any(name in kind for name in _GLOBAL_NAMES)
+        # an attention that was left out stays behind as a module without weights
+        if isinstance(part, _GLOBAL_MODULES) or (named and any(True for _ in part.parameters())):
             yield f"{path} ({kind})"
