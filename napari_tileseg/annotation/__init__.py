@@ -1,0 +1,1 @@
+"""What a person says about an image: plain numpy, no window, no network."""

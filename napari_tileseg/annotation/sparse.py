@@ -1,0 +1,141 @@
+"""An array of any size that costs only what differs from its fill value."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+Region = tuple[slice, ...]
+"""A box in an array: one slice an axis, each with explicit start and stop, step 1."""
+
+CHUNK_PX = 256
+
+
+def shape_of(region: Region) -> tuple[int, ...]:
+    """Return the shape of what a region covers."""
+    return tuple(axis.stop - axis.start for axis in region)
+
+
+class SparseArray:
+    """A chunked array whose untouched chunks, and chunks of one single value, cost nothing.
+
+    Parameters
+    ----------
+    shape
+        Of the whole array; chunks are planes of `CHUNK_PX` squared over its last two axes.
+    dtype
+        Of the values.
+    fill
+        What has never been written reads as this.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, fill: int | bool = 0) -> None:
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self.fill = self.dtype.type(fill)
+        self._edge = (1,) * (len(shape) - 2) + (CHUNK_PX,) * min(2, len(shape))
+        self._chunks: dict[tuple[int, ...], npt.NDArray[Any]] = {}
+
+    @property
+    def n_chunks(self) -> int:
+        """How many chunks have been written at all."""
+        return len(self._chunks)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held by the values."""
+        return sum(c.nbytes for c in self._chunks.values() if c.flags.writeable)
+
+    def read(self, region: Region) -> npt.NDArray[Any]:
+        """Return a copy of the values in `region`."""
+        values = np.full(shape_of(region), self.fill)
+        for index, inside, outside in self._pieces(region):
+            chunk = self._chunks.get(index)
+            if chunk is not None:
+                values[outside] = chunk[inside]
+        return values
+
+    def write(
+        self, region: Region, values: npt.ArrayLike, where: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        """Write `values` (of the region's shape, or one for all) where `where` is true."""
+        whole = np.broadcast_to(np.asarray(values, dtype=self.dtype), shape_of(region))
+        for index, inside, outside in self._pieces(region):
+            chosen = None if where is None else where[outside]
+            if chosen is None or chosen.any():
+                self._write_chunk(index, inside, whole[outside], chosen)
+
+    def touched(self, region: Region) -> bool:
+        """Say whether any chunk under `region` has ever been written."""
+        return bool(self._chunks) and any(i in self._chunks for i, _, _ in self._pieces(region))
+
+    def _write_chunk(
+        self,
+        index: tuple[int, ...],
+        inside: Region,
+        values: npt.NDArray[Any],
+        where: npt.NDArray[np.bool_] | None,
+    ) -> None:
+        chunk = self._chunks.get(index)
+        if chunk is None:
+            chunk = np.full(self._chunk_shape(index), self.fill)
+        elif not chunk.flags.writeable:
+            chunk = chunk.copy()
+        if where is None:
+            chunk[inside] = values
+        else:
+            np.copyto(chunk[inside], values, where=where)
+        self._keep(index, chunk)
+
+    def _keep(self, index: tuple[int, ...], chunk: npt.NDArray[Any]) -> None:
+        first = chunk.flat[0]
+        if not (chunk == first).all():
+            self._chunks[index] = chunk
+        elif first == self.fill:
+            self._chunks.pop(index, None)
+        else:
+            # a read-only view of one value stands for a chunk full of it
+            self._chunks[index] = np.broadcast_to(self.dtype.type(first), chunk.shape)
+
+    def _chunk_shape(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(
+            min(edge, size - i * edge)
+            for i, edge, size in zip(index, self._edge, self.shape, strict=True)
+        )
+
+    def _pieces(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region, Region]]:
+        """Yield (chunk index, part inside the chunk, part inside the region)."""
+        if len(region) != len(self.shape):
+            raise ValueError(f"a region of {len(region)} axes in an array of {len(self.shape)}")
+        axes = [
+            list(_cut(axis, edge, size))
+            for axis, edge, size in zip(region, self._edge, self.shape, strict=True)
+        ]
+        for cuts in product(*axes):
+            yield (
+                tuple(index for index, _, _ in cuts),
+                tuple(inside for _, inside, _ in cuts),
+                tuple(outside for _, _, outside in cuts),
+            )
+
+
+def _cut(axis: slice, edge: int, size: int) -> Iterator[tuple[int, slice, slice]]:
+    if not 0 <= axis.start <= axis.stop <= size:
+        raise ValueError(f"{axis} does not lie within 0 to {size}")
+    for index in range(axis.start // edge, -(-axis.stop // edge)):
+        low = max(axis.start, index * edge)
+        high = min(axis.stop, (index + 1) * edge)
+        if low < high:
+            origin = index * edge
+            yield (
+                index,
+                slice(low - origin, high - origin),
+                slice(low - axis.start, high - axis.start),
+            )
