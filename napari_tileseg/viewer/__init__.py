@@ -1,0 +1,1 @@
+"""napari and Qt without widgets: layers, the viewport, and the only threads."""
