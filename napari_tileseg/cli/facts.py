@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.images import open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_tileseg.engine.network import Network
 
 
 def image_facts(path: Path) -> dict[str, Any]:
@@ -28,13 +29,12 @@ def image_facts(path: Path) -> dict[str, Any]:
         }
 
 
-def checkpoint_facts(source: str | Path, path: Path | None = None) -> dict[str, Any]:
-    """Load a checkpoint and say what it reads, what it finds and where it comes from."""
-    network = load_model(source)
+def checkpoint_facts(network: Network, path: Path) -> dict[str, Any]:
+    """Say what a network reads, what it finds and where it comes from."""
     architecture = network.architecture
     return {
         "kind": "checkpoint",
-        "path": str(path or source),
+        "path": str(path),
         **network.spec.to_dict(),
         "architecture": None if architecture is None else architecture.name,
         "arguments": {} if architecture is None else architecture.arguments,

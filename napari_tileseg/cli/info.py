@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.cli.model_options import add_architecture, read_model
 from napari_tileseg.cli.options import add_command
 from napari_tileseg.errors import ImageError
 
@@ -30,11 +31,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "file", metavar="FILE", help="an image, a checkpoint, or the name of a bundled model"
     )
     parser.add_argument("--json", action="store_true", help="print JSON for another program")
+    add_architecture(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is known about the file."""
-    from napari_tileseg.cli.facts import checkpoint_facts, image_facts
     from napari_tileseg.io.checkpoints import bundled_models
 
     path = Path(args.file)
@@ -44,12 +45,20 @@ def run(args: argparse.Namespace) -> int:
             f"There is no file '{args.file}', and no bundled model of that name "
             f"(there are: {', '.join(sorted(bundled))}). Check the name and the folder."
         )
-    facts = checkpoint_facts(args.file) if _is_checkpoint(path) else image_facts(path)
+    facts = _facts(args, path, bundled)
     if args.json:
         print(json.dumps(facts, indent=2, default=str))
     else:
         print("\n".join(_lines(facts)))
     return 0
+
+
+def _facts(args: argparse.Namespace, path: Path, bundled: dict[str, Path]) -> dict[str, Any]:
+    from napari_tileseg.cli.facts import checkpoint_facts, image_facts
+
+    if not _is_checkpoint(path):
+        return image_facts(path)
+    return checkpoint_facts(read_model(args, args.file), bundled.get(args.file, path))
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -29,9 +29,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what each bundled model reads and finds."""
     from napari_tileseg.cli.facts import checkpoint_facts
-    from napari_tileseg.io.checkpoints import bundled_models
+    from napari_tileseg.io.checkpoints import bundled_models, load_model
 
-    found = {name: checkpoint_facts(name, path) for name, path in bundled_models().items()}
+    found = {
+        name: checkpoint_facts(load_model(name), path) for name, path in bundled_models().items()
+    }
     if args.json:
         print(json.dumps(found, indent=2))
         return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.cli.output import label_paths, prepare
 from napari_tileseg.errors import SettingsError
@@ -38,12 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
         example=_EXAMPLE,
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="M",
-        help="a bundled model ('tileseg models' lists them), a checkpoint file or a folder",
-    )
+    add_model(parser)
     parser.add_argument(
         "--out",
         required=True,
@@ -76,9 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.dry_run:
         for target in targets:
             prepare(target)
-    from napari_tileseg.io.checkpoints import load_model
-
-    network = load_model(args.model)
+    network = read_model(args, args.model)
     for image, target in zip(args.images, targets, strict=True):
         _predict(args, network, settings, image, target)
     return 0

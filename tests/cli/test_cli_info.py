@@ -34,6 +34,28 @@ def test_a_checkpoint_is_described(tileseg, tiny_checkpoint):
     assert "pixel size (µm):   0.5" in text
 
 
+def test_bare_weights_are_described_with_their_architecture(tileseg, tiny_checkpoint, tmp_path):
+    import torch
+
+    from napari_tileseg.io.checkpoints import load_model
+
+    weights = tmp_path / "weights.pt"
+    torch.save(load_model(tiny_checkpoint).module.state_dict(), weights)
+    arch = ["smp.Unet", "encoder_name=resnet18", "encoder_depth=3", "in_channels=1", "classes=3"]
+    words = ["--json", "--classes", "glass,cell,nucleus", "--arch", *arch]
+    code, out, err = tileseg("info", weights, *words, "decoder_channels=[16,16,8]")
+    assert code == cli.DONE, err
+    facts = json.loads(out)
+    assert [one["name"] for one in facts["classes"]] == ["glass", "cell", "nucleus"]
+    assert facts["arguments"]["decoder_channels"] == [16, 16, 8]
+
+
+def test_an_argument_without_a_value_is_wrong_use(tileseg, tiny_checkpoint):
+    code, _, err = tileseg("info", tiny_checkpoint, "--arch", "smp.Unet", "resnet18")
+    assert code == cli.WRONG_USE
+    assert "'resnet18' after --arch is not of the form KEY=VALUE" in err
+
+
 def test_a_name_that_is_nothing_lists_the_bundled_models(tileseg):
     code, out, err = tileseg("info", "cels")
     assert code == cli.FAILED

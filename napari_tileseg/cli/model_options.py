@@ -1,0 +1,72 @@
+"""The options that say which model: one that describes itself, or weights and an architecture."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_tileseg.engine.network import Network
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`, and what bare weights need besides."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="M",
+        help="a bundled model ('tileseg models' lists them), a checkpoint file or a folder",
+    )
+    add_architecture(parser)
+
+
+def add_architecture(parser: argparse.ArgumentParser) -> None:
+    """Add what weights without a description need to become a model."""
+    group = parser.add_argument_group("for weights without a description (.pt, .pth)")
+    group.add_argument(
+        "--arch",
+        nargs="+",
+        metavar=("NAME", "KEY=VALUE"),
+        help="how to build the network, like: --arch smp.Unet encoder_name=resnet34 in_channels=1",
+    )
+    group.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="names of the classes in the order of the label values, like background,cell",
+    )
+
+
+def read_model(args: argparse.Namespace, source: str) -> Network:
+    """Load the model that a person asked for.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be used.
+    SettingsError
+        If the architecture is not written as NAME KEY=VALUE ...
+    """
+    from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.io.checkpoints import load_model
+
+    more: dict[str, Any] = {}
+    if args.arch:
+        more["architecture"] = Architecture(args.arch[0], dict(map(_argument, args.arch[1:])))
+    if args.classes:
+        more["classes"] = [name.strip() for name in args.classes.split(",")]
+    return load_model(source, **more)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """Read "classes=3", "decoder_channels=[64,32]" or "encoder_name=resnet34"."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"'{text}' after --arch is not of the form KEY=VALUE.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, {"None": None, "True": True, "False": False}.get(value, value)
