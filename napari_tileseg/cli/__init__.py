@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -33,11 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
     except SystemExit as end:  # argparse has printed the help, or what is wrong
         return end.code if isinstance(end.code, int) else WRONG_USE
+    if argv is None:  # a queue on a cluster ends its jobs with this signal
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
         return run(args)
     except (KeyboardInterrupt, Cancelled) as stop:
-        _complain("cancelled", str(stop) or "Nothing was written.")
+        _complain("cancelled", str(stop) or "Stopped. No unfinished file is left.")
         return CANCELLED
     except TilesegError as error:
         if args.verbose:

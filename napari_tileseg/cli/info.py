@@ -71,7 +71,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     """Return one line for each fact that says something."""
     lines = []
     for name, value in facts.items():
-        if value in (None, [], (), {}):
+        if value in (None, [], (), {}) or (name == "levels" and len(value) == 1):
             continue
         label = name.replace("_", " ").replace("pixel size um", "pixel size (µm)")
         lines.append(f"{label + ':':<18} {_sentence(name, value)}")
