@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -21,6 +21,14 @@ CHUNK_PX = 256
 def shape_of(region: Region) -> tuple[int, ...]:
     """Return the shape of what a region covers."""
     return tuple(axis.stop - axis.start for axis in region)
+
+
+def bounding(regions: Iterable[Region]) -> Region:
+    """Return the smallest region around all of `regions` (at least one)."""
+    return tuple(
+        slice(min(axis.start for axis in axes), max(axis.stop for axis in axes))
+        for axes in zip(*regions, strict=True)
+    )
 
 
 class SparseArray:
