@@ -133,7 +133,7 @@ class Augmentation:
         groups = flat.shape[1]
         flat = functional.conv2d(flat, kernel[:, :, None, :], groups=groups)
         flat = functional.conv2d(flat, kernel[:, :, :, None], groups=groups)
-        return flat[0].unflatten(0, (count, channels))
+        return flat.view(images.shape)
 
 
 def _between(low: float, high: float, count: int, generator: torch.Generator) -> Tensor:

@@ -38,7 +38,7 @@ class Confusion:
     @property
     def pixels(self) -> NDArray[np.int64]:
         """How many pixels truly are of each class, (classes,)."""
-        return self.counts.sum(1)
+        return self._true
 
     @property
     def iou(self) -> NDArray[np.float64]:
@@ -67,15 +67,15 @@ class Confusion:
 
     @property
     def _both(self) -> NDArray[np.int64]:
-        return np.diag(self.counts)
+        return np.asarray(np.diag(self.counts))
 
     @property
     def _true(self) -> NDArray[np.int64]:
-        return self.counts.sum(1)
+        return np.asarray(self.counts.sum(1))
 
     @property
     def _labelled(self) -> NDArray[np.int64]:
-        return self.counts.sum(0)
+        return np.asarray(self.counts.sum(0))
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from napari_tileseg.training.samples import PatchSampler
 from napari_tileseg.training.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -73,7 +73,7 @@ def train(
     *,
     validation: Sequence[Sample] = (),
     settings: TrainSettings | None = None,
-) -> Iterator[TrainReport]:
+) -> Generator[TrainReport, None, None]:
     """Train a copy of a network.
 
     AdamW with warm-up and a cosine to zero over the budget; what is validated and handed out
@@ -111,7 +111,8 @@ def fast_precision(device: torch.device) -> Precision:
     """Return the number format a device trains fastest in without losing accuracy."""
     if device.type == "cuda":
         return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    # older versions of torch do not know what the processor can do
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return Precision.BF16 if device.type == "cpu" and native else Precision.FP32
 
@@ -142,7 +143,7 @@ class _Trainer:
         self._precision = fast_precision(self._device) if auto else settings.precision
         self._network = network
         module = copy.deepcopy(network.module).to(self._device, torch.float32)
-        self._module: nn.Module = module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._module: nn.Module = module.to(memory_format=torch.channels_last).train()
         self._average = _Average(self._module)
         self._optimiser = torch.optim.AdamW(
             self._module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
@@ -176,7 +177,7 @@ class _Trainer:
             if self._failures >= _PATIENCE:
                 yield replace(report, stopped=self._diverged(found))
                 return
-            if progress * _CHECKS >= checks + 1:
+            if self._average.updates and progress * _CHECKS >= checks + 1:
                 checks = int(progress * _CHECKS)
                 report = self._judged(report)
                 found = found or report.best is not None
@@ -253,13 +254,13 @@ class _Average:
     def __init__(self, module: nn.Module, decay: float = 0.99) -> None:
         self.module = copy.deepcopy(module).eval()
         self._decay = decay
-        self._updates = 0
+        self.updates = 0
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Move towards the present weights; early on faster, to forget where it began."""
-        self._updates += 1
-        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        self.updates += 1
+        decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         now = module.state_dict()
         for name, mean in self.module.state_dict().items():
             if mean.is_floating_point():
