@@ -43,22 +43,30 @@ def open_demo(screenshot: Path | None = None) -> None:
         napari.run()
         return
     try:
-        _wait_for_end(widget)
+        problem = _wait_for_end(widget)
         _photograph(viewer, screenshot)
     finally:
         viewer.close()
+    if problem:
+        raise TilesegError(problem)
 
 
-def _wait_for_end(widget: Any) -> None:
-    """Let the window live until its run is over."""
-    from napari_tileseg.session.view import State
+def _wait_for_end(widget: Any) -> str:
+    """Let the window live until its run is over; return what went wrong, if anything."""
+    from napari_tileseg.session import Severity, State
 
     deadline = time.monotonic() + _PATIENCE_S
-    while widget.session.view.state not in (State.FINISHED, State.FAILED, State.CANCELLED):
-        if time.monotonic() > deadline:
-            raise TilesegError("The run did not end within ten minutes; see what the dock says.")
+    while time.monotonic() < deadline:
         _live(0.05)
-    _live(_SETTLE_S)
+        view = widget.session.view
+        notice = view.notice
+        if notice is not None and notice.severity is Severity.ERROR:
+            _live(_SETTLE_S)
+            return str(notice.text)
+        if view.state in (State.FINISHED, State.CANCELLED):
+            _live(_SETTLE_S)
+            return ""
+    return "The run did not end within ten minutes; the picture shows how far it was."
 
 
 def _live(seconds: float) -> None:
