@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST_BYTES = 512
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _NPY = b"\x93NUMPY"
-_PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
+PNG = b"\x89PNG\r\n"
+JPEG = b"\xff\xd8\xff"
+_PICTURES = (PNG, JPEG, b"BM", b"GIF8", b"RIFF")
 _KINDS = "TIFF, OME-TIFF, PNG, JPEG, BMP, .npy and .zarr"
 
 
@@ -84,8 +86,6 @@ def open_image(path: str | Path) -> OpenedImage:
         If the file is missing, damaged, empty or no image.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise ImageError(f"There is no file '{path}'. Check the name and the folder.")
     pixels = _read(path)
     shape = tuple(pixels.levels[0].shape)
     with ExitStack() as opened:
@@ -111,11 +111,18 @@ def _name(path: Path) -> str:
     return name[: -len(".ome")] if name.lower().endswith(".ome") else name
 
 
-def _read(path: Path) -> Pixels:
-    if path.is_dir():
-        from napari_tileseg.io.zarr_images import read_zarr
+def first_bytes(path: Path) -> bytes:
+    """Return how a file begins, nothing for a folder.
 
-        return read_zarr(path)
+    Raises
+    ------
+    ImageError
+        If it is missing, empty, or may not be read.
+    """
+    if not path.exists():
+        raise ImageError(f"There is no file '{path}'. Check the name and the folder.")
+    if path.is_dir():
+        return b""
     try:
         with path.open("rb") as stream:
             first = stream.read(_FIRST_BYTES)
@@ -125,7 +132,16 @@ def _read(path: Path) -> Pixels:
         ) from error
     if not first:
         raise ImageError(f"'{path.name}' is empty (0 bytes). Copy or download it again.")
-    if first.startswith(_TIFF):
+    return first
+
+
+def _read(path: Path) -> Pixels:
+    first = first_bytes(path)
+    if path.is_dir():
+        from napari_tileseg.io.zarr_images import read_zarr
+
+        return read_zarr(path)
+    if first.startswith(TIFF):
         from napari_tileseg.io.tiff_images import read_tiff
 
         return read_tiff(path)
