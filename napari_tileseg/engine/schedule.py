@@ -38,8 +38,9 @@ class Focus:
         point
             The middle of the view, in coordinates of the labels.
         extent
-            Half the size of the view in pixels, one number for each spatial axis; a view
-            that is wide finds tiles beside it nearer than tiles above it.
+            Half the size of the view in pixels, in coordinates of the labels or for the
+            spatial axes alone; a view that is wide finds tiles beside it nearer than tiles
+            above it.
         """
         with self._lock:
             version = self._state[0] + 1
@@ -107,7 +108,7 @@ class Schedule:
         if point is not None:
             away = self._grid.centres[numbers] - np.asarray(point[-n_spatial:])
             if extent is not None:
-                away /= np.maximum(extent, 1.0)
+                away /= np.maximum(extent[-n_spatial:], 1.0)
             numbers = numbers[np.argsort((away**2).sum(axis=1), kind="stable")]
         self._queue = numbers[::-1].tolist()
 
