@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import napari_tileseg
 from napari_tileseg.errors import ImageError
 
 _IMAGE = "cells.tif"
@@ -12,7 +11,7 @@ _IMAGE = "cells.tif"
 
 def sample_data_folder() -> Path:
     """Return the folder with the sample data: inside the package, or beside it in a checkout."""
-    package = Path(napari_tileseg.__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "sample_data"
     return inside if inside.is_dir() else package.parent / "sample_data"
 
