@@ -116,7 +116,7 @@ def _new(args: argparse.Namespace, settings: TrainSettings, images: list[Labelle
         encoder=args.encoder or ENCODER,
         encoder_weights=args.encoder_weights,
         normalise=NormalisationKind(args.normalise or "zscore"),
-        tile=settings.patch,
+        tile=args.tile or settings.patch,
         pixel_size_um=args.pixel_size or (median(sizes) if sizes else None),
         seed=settings.seed,
         arguments=arguments,
@@ -132,9 +132,14 @@ def _renamed(args: argparse.Namespace, network: Network) -> Network:
             "Leave out --base to train a new network with these classes."
         )
     classes = tuple(replace(one, name=name) for one, name in zip(spec.classes, names, strict=True))
-    size = args.pixel_size or spec.pixel_size_um
-    name = args.name or args.out.stem
-    return replace(network, spec=replace(spec, name=name, classes=classes, pixel_size_um=size))
+    spec = replace(
+        spec,
+        name=args.name or args.out.stem,
+        classes=classes,
+        tile=args.tile or spec.tile,
+        pixel_size_um=args.pixel_size or spec.pixel_size_um,
+    )
+    return replace(network, spec=spec)
 
 
 def _class_names(text: str | None) -> list[str]:

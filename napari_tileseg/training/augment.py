@@ -36,12 +36,12 @@ class Augmentation:
 
     scale: tuple[float, float] = (0.5, 1.6)
     turn: float = 15.0
-    bend_px: float = 4.0
-    brightness: float = 0.25
-    contrast: float = 0.25
-    gamma: float = 0.25
-    noise: float = 0.2
-    blur_px: float = 1.5
+    bend_px: float = 3.0
+    brightness: float = 0.2
+    contrast: float = 0.2
+    gamma: float = 0.2
+    noise: float = 0.15
+    blur_px: float = 1.0
 
     @property
     def margin(self) -> float:
