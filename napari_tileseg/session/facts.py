@@ -50,8 +50,11 @@ class ImageFacts:
 
     def describe(self) -> str:
         """Say what the image is in one line."""
-        planes = [length for index, (_, length) in enumerate(self.other_axes)
-                  if index != self.channel_axis]
+        planes = [
+            length
+            for index, (_, length) in enumerate(self.other_axes)
+            if index != self.channel_axis
+        ]
         walked = [f"{prod(planes):,} planes"] if planes else []
         parts = [self.size, *walked, self.kind, self.dtype]
         if self.pixel_size_um is not None:

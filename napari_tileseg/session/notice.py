@@ -44,7 +44,9 @@ class Notice:
     details: str = ""
 
 
-def notice_of(error: BaseException, *, kept: str = "", context: Mapping[str, object] = {}) -> Notice:  # noqa: B006
+def notice_of(
+    error: BaseException, *, kept: str = "", context: Mapping[str, object] | None = None
+) -> Notice:
     """Turn a failure into a message.
 
     Parameters
@@ -63,7 +65,7 @@ def notice_of(error: BaseException, *, kept: str = "", context: Mapping[str, obj
             f"Something unexpected happened ({type(error).__name__}: {_first_line(error)}). "
             "Copy the details and report them."
         )
-    return Notice(f"{text} {kept}".strip(), Severity.ERROR, report(error, context))
+    return Notice(f"{text} {kept}".strip(), Severity.ERROR, report(error, context or {}))
 
 
 def report(error: BaseException, context: Mapping[str, object]) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.engine.spec import ClassInfo
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.pace import Pace
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
+    from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.session.facts import ImageFacts
 
 
@@ -74,6 +74,11 @@ class Session:
         self.source = source
         settings = self.settings.but(channels=None)
         self._reset(image=facts, settings=settings, has_labels=False, exported=None)
+
+    def rename_image(self, name: str) -> None:
+        """Take over the new name of the layer."""
+        if self.image is not None:
+            self._update(image=replace(self.image, name=name))
 
     def start_loading(self, name: str) -> None:
         """Say that a model is being read."""
@@ -151,8 +156,7 @@ class Session:
     def cancel(self, reason: str = "") -> None:
         """End the run early."""
         done = f"{count(self._wanted.tiles_done, 'tile', 'tiles')} of {self._wanted.tiles_total:,}"
-        text = f"{reason} {done} are done and kept. Press Run to compute all of it again."
-        self._end(State.CANCELLED, Notice((text if not reason else reason).strip()))
+        self._end(State.CANCELLED, Notice(reason or f"Cancelled. {done} are done and kept."))
 
     def finish(self) -> None:
         """End the run as it should."""
@@ -183,6 +187,11 @@ class Session:
     def hidden(self) -> frozenset[int]:
         """The classes that are not shown."""
         return self._wanted.hidden
+
+    @property
+    def selected(self) -> int | None:
+        """The class that the brush paints."""
+        return self._wanted.selected
 
     def select_class(self, index: int | None) -> None:
         """Choose the class that the brush paints."""

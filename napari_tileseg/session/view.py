@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.session.facts import ImageFacts, scale_note
 from napari_tileseg.session.pace import duration
-from napari_tileseg.settings import Mode, RunSettings
+from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-RUN_PHASES = frozenset(
-    {State.RUNNING, State.PAUSED, State.CANCELLED, State.FINISHED, State.FAILED}
-)
+RUN_PHASES = frozenset({State.RUNNING, State.PAUSED, State.CANCELLED, State.FINISHED, State.FAILED})
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,9 @@ def _estimate(wanted: Wanted) -> str:
     if plan is None:
         return ""
     if plan.whole:
-        return "The whole image at once" if plan.tiles == 1 else f"{plan.tiles:,} planes, each whole"
+        return (
+            "The whole image at once" if plan.tiles == 1 else f"{plan.tiles:,} planes, each whole"
+        )
     size = " × ".join(f"{length:,}" for length in reversed(plan.tile))
     return f"{count(plan.tiles, 'tile', 'tiles')} of {size} px"
 

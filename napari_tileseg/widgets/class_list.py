@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QMouseEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
-if TYPE_CHECKING:
-    from qtpy.QtGui import QKeyEvent, QMouseEvent
+from napari_tileseg.widgets.style import restyle
 
+if TYPE_CHECKING:
     from napari_tileseg.session import ClassRow, View
 
 _SWATCH_PX = 14
@@ -114,8 +115,7 @@ class Row(QFrame):
             self._swatch.setStyleSheet(_swatch_style(row.colour))
         if before is None or before.selected != row.selected:
             self.setProperty("selected", "true" if row.selected else "false")
-            self.style().unpolish(self)
-            self.style().polish(self)
+            restyle(self)
 
     def start_editing(self) -> None:
         """Turn the name into something to type in."""
@@ -136,24 +136,29 @@ class Row(QFrame):
         if name and name != self.name.text():
             self.rename_requested.emit(self._index, name)
 
-    def eventFilter(self, watched: object, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave the name as it was on Escape."""
+        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape:
             self._set_editing(False)
             return True
         return False
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Take the brush for this class."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
             self.select_requested.emit(self._index)
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
+    def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:
+        """Type another name."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
             self.start_editing()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Enter and Space take the brush, F2 edits the name."""
+        key = None if event is None else event.key()
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self.select_requested.emit(self._index)
-        elif event.key() == Qt.Key.Key_F2:
+        elif key == Qt.Key.Key_F2:
             self.start_editing()
         else:
             super().keyPressEvent(event)

@@ -103,9 +103,9 @@ class TiledSegmentation(QWidget):
         self.run_panel.cancel_requested.connect(controller.cancel)
         self.export_panel.export_requested.connect(controller.export)
         self.notice_area.dismiss_requested.connect(self.session.dismiss)
-        self.class_list.select_requested.connect(controller.select_class)
-        self.class_list.rename_requested.connect(controller.rename_class)
-        self.class_list.show_requested.connect(controller.show_class)
+        self.class_list.select_requested.connect(controller.classes.select)
+        self.class_list.rename_requested.connect(controller.classes.rename)
+        self.class_list.show_requested.connect(controller.classes.show)
 
     def _connect_session(self) -> None:
         pushes = (
@@ -149,3 +149,7 @@ class TiledSegmentation(QWidget):
 
     def _on_theme(self, event: Any = None) -> None:
         apply_style(self)
+
+
+def _disconnect(signal: Any, slot: Any) -> None:
+    signal.disconnect(slot)

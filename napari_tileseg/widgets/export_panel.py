@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -38,7 +38,7 @@ class ExportPanel(QWidget):
         self.format = QComboBox()
         for index, (suffix, name, help_text) in enumerate(FORMATS):
             self.format.addItem(f"{name} ({suffix})", suffix)
-            self.format.setItemData(index, help_text, _TOOLTIP)
+            self.format.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
         self.format.setToolTip("The kind of file")
         self.format.activated.connect(self._on_format)
         self.path = QLineEdit()
@@ -119,6 +119,3 @@ def with_suffix(path: str, suffix: str) -> str:
         if path.lower().endswith(known):
             return path[: -len(known)] + suffix
     return path + suffix if path else path
-
-
-_TOOLTIP = 3  # Qt.ItemDataRole.ToolTipRole

@@ -13,7 +13,6 @@ from napari_tileseg.settings import Choice, Knob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from magicgui.widgets.bases import ValueWidget
 
 _AUTOMATIC = "automatic"
 
@@ -21,7 +20,7 @@ _AUTOMATIC = "automatic"
 class Field:
     """A widget that shows one value as it is."""
 
-    def __init__(self, widget: ValueWidget[Any]) -> None:
+    def __init__(self, widget: Any) -> None:
         self.widget = widget
 
     def get(self) -> Any:
@@ -34,6 +33,9 @@ class Field:
 
     def set_automatic(self, text: str) -> None:
         """Say what "automatic" stands for; most fields have no such thing."""
+
+    def set_options(self, options: Sequence[tuple[Any, str]]) -> None:
+        """Offer other values, as (value, label); most fields take any."""
 
 
 class ShareField(Field):
@@ -107,7 +109,7 @@ class NumberField(ChoiceField):
 
     def __init__(self, knob: Knob, **shared: Any) -> None:
         self._knob = knob
-        options = [(None, automatic_label(knob.automatic), "")]
+        options: list[tuple[Any, str, str]] = [(None, automatic_label(knob.automatic), "")]
         options += [(value, self._label(value), "") for value in _round_numbers(knob)]
         super().__init__(options, **shared)
         box = self.widget.native

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 from magicgui.widgets import Container
 from qtpy.QtCore import QObject, Signal
@@ -14,6 +14,7 @@ from napari_tileseg.widgets.fields import Field, make_field
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from magicgui.widgets.bases import ValueWidget
     from qtpy.QtWidgets import QWidget
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -52,13 +53,13 @@ class SettingsForm(QObject, Generic[SettingsT]):
             for options in [(choices or {}).get(name)]
         }
         knobs = settings.knobs()
-        self._main = self._container(n for n in self._fields if not knobs[n].advanced)
-        self._advanced = self._container(n for n in self._fields if knobs[n].advanced)
+        self._main = self._container([n for n in self._fields if not knobs[n].advanced])
+        self._advanced = self._container([n for n in self._fields if knobs[n].advanced])
         self.show(settings)
         for name, field in self._fields.items():
             field.widget.changed.connect(lambda _value, name=name: self._on_changed(name))
 
-    def _container(self, names: Collection[str]) -> Container:
+    def _container(self, names: Collection[str]) -> Container[ValueWidget[Any]]:
         container = Container(widgets=[self._fields[name].widget for name in names], labels=True)
         container.margins = (0, 0, 0, 0)
         return container
@@ -66,12 +67,12 @@ class SettingsForm(QObject, Generic[SettingsT]):
     @property
     def main(self) -> QWidget:
         """The rows that most people need."""
-        return self._main.native
+        return cast("QWidget", self._main.native)
 
     @property
     def advanced(self) -> QWidget:
         """The rows that few people need."""
-        return self._advanced.native
+        return cast("QWidget", self._advanced.native)
 
     def field(self, name: str) -> Field:
         """Return the row of one setting."""

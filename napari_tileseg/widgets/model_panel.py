@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_tileseg.widgets.channel_rows import ChannelRows
@@ -88,8 +88,8 @@ class ModelPanel(QWidget):
             self.models.insertSeparator(self.models.count())
         for path in recent:
             self.models.addItem(Path(path).name, path)
-            tip = self.models.model().index(self.models.count() - 1, 0)
-            self.models.model().setData(tip, path, _TOOLTIP)
+            last = self.models.count() - 1
+            self.models.setItemData(last, path, Qt.ItemDataRole.ToolTipRole)
 
     def show_view(self, view: View) -> None:
         """Say what the chosen model reads and answers, and whether it fits."""
@@ -147,6 +147,3 @@ class ModelPanel(QWidget):
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-_TOOLTIP = 3  # Qt.ItemDataRole.ToolTipRole, as the model takes it

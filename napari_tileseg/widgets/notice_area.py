@@ -9,6 +9,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_tileseg.session import Notice, Severity
+from napari_tileseg.widgets.style import restyle
 
 if TYPE_CHECKING:
     from napari_tileseg.session import View
@@ -63,12 +64,12 @@ class NoticeArea(QFrame):
         self.copy_button.setText("Copy details")
         self.copy_button.setVisible(bool(notice.details))
         self.setProperty("severity", notice.severity.value)
-        self.style().unpolish(self)
-        self.style().polish(self)
+        restyle(self)
 
     def _on_copy(self) -> None:
-        if self._shown is not None:
-            QGuiApplication.clipboard().setText(f"{self._shown.text}\n\n{self._shown.details}")
+        clipboard = QGuiApplication.clipboard()
+        if self._shown is not None and clipboard is not None:
+            clipboard.setText(f"{self._shown.text}\n\n{self._shown.details}")
             self.copy_button.setText("Copied")
 
 

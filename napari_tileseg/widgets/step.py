@@ -31,7 +31,7 @@ class Step(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.header)
         layout.addWidget(body)
-        body.layout().setContentsMargins(20, 4, 4, 10)
+        body.setContentsMargins(20, 4, 4, 10)
         self.header.setChecked(is_open)
         self.header.toggled.connect(self._on_toggled)
         self._on_toggled(is_open)
@@ -71,7 +71,7 @@ class _Header(QPushButton):
         self._summary = QElidingLabel()
         self._summary.setObjectName("dim")
         self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        layout = QHBoxLayout(self)
+        self._layout = layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 4, 6, 4)
         layout.setSpacing(4)
         layout.addWidget(self._arrow)
@@ -89,10 +89,10 @@ class _Header(QPushButton):
         self._arrow.setText("▾" if is_open else "▸")
 
     def sizeHint(self) -> QSize:
-        return self.layout().sizeHint()
+        return self._layout.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        return self.layout().minimumSize()
+        return self._layout.minimumSize()
 
 
 class Fold(QWidget):

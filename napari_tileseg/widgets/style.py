@@ -43,6 +43,14 @@ QProgressBar::chunk { background: $current; border-radius: 3px; }
 """)
 
 
+def restyle(widget: QWidget) -> None:
+    """Let the style sheet look again at a widget whose properties have changed."""
+    style = widget.style()
+    assert style is not None, "a widget has a style once there is an application"
+    style.unpolish(widget)
+    style.polish(widget)
+
+
 def apply_style(widget: QWidget) -> None:
     """Style a widget and all in it with the colours of napari's current theme."""
     theme = get_theme(get_settings().appearance.theme)

@@ -1,0 +1,305 @@
+"""The controller: what people ask for in the panels becomes work on layers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.session import Severity, State
+from napari_tileseg.viewer import loading
+from napari_tileseg.viewer.classes import ClassTools
+from napari_tileseg.viewer.images import likely_channel_axis, open_layer
+from napari_tileseg.viewer.recent import recent_models, remember_model
+from napari_tileseg.viewer.results import OURS, Results, add_probabilities, make_results
+from napari_tileseg.viewer.run import Run
+from napari_tileseg.viewer.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.session import Session
+    from napari_tileseg.settings import RunSettings
+
+
+class Controller:
+    """Binds one viewer and one session.
+
+    Parameters
+    ----------
+    viewer
+        The viewer whose layers are segmented.
+    session
+        What is chosen and what has happened; the panels show it.
+
+    Attributes
+    ----------
+    images_changed
+        Emits the image layers as (key, name) and the key of the chosen one.
+    models_changed
+        Emits the names of the bundled models, and the paths used lately.
+    devices_changed
+        Emits what a run can use as (value, label).
+    """
+
+    images_changed = Signal(object, object)
+    models_changed = Signal(object, object)
+    devices_changed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self._viewer = viewer
+        self.session = session
+        self.classes = ClassTools(viewer, session)
+        self._image: Image | None = None
+        self._channel_axis: int | None = None
+        self._results: WeakKeyDictionary[Image, Results] = WeakKeyDictionary()
+        self._run: Run | None = None
+        self._tasks = Tasks()
+        self._run_when_ready = False
+        self._bound = ExitStack()
+
+    # begin and end
+
+    def start(self) -> None:
+        """Look at the viewer, list the models, and find out about devices in the background."""
+        for event in ("inserted", "removed", "renamed", "reordered"):
+            emitter = getattr(self._viewer.layers.events, event)
+            emitter.connect(self._on_layers_changed)
+            self._bound.callback(emitter.disconnect, self._on_layers_changed)
+        self.refresh_images()
+        self.refresh_models()
+        self._tasks.start(loading.devices, self.devices_changed.emit, self.session.report)
+
+    def close(self) -> None:
+        """End all work and let go of the viewer."""
+        self._bound.close()
+        self._tasks.close()
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        self.classes.close()
+
+    # images
+
+    def refresh_images(self) -> None:
+        """List the image layers again, and keep the chosen one if it is still there."""
+        images = [layer for layer in self._viewer.layers if _is_plain_image(layer)]
+        if self._image not in images:
+            self._choose(images[-1] if images else None)
+        elif self.session.image is not None and self._image is not None:
+            self.session.rename_image(self._image.name)
+        chosen = None if self._image is None else self._image.unique_id
+        self.images_changed.emit([(one.unique_id, one.name) for one in images], chosen)
+
+    def choose_image(self, key: object) -> None:
+        """Segment the layer with this key from now on."""
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image) and layer.unique_id == key:
+                self._choose(layer)
+
+    def choose_channel_axis(self, axis: int | None) -> None:
+        """Read the channels of the image along this axis."""
+        self._channel_axis = axis
+        self._open()
+
+    def _choose(self, layer: Image | None) -> None:
+        if layer is not self._image:
+            self._image = layer
+            self._channel_axis = None if layer is None else likely_channel_axis(layer)
+            self._open()
+
+    def _open(self) -> None:
+        """Read the chosen layer as an image; what cannot be read is said, not raised."""
+        if self._image is None:
+            self.session.set_image(None, None)
+            return
+        network = self.session.network
+        dims = 2 if network is None else network.spec.spatial_dims
+        try:
+            opened = open_layer(self._image, channel_axis=self._channel_axis, spatial_dims=dims)
+        except TilesegError as error:
+            self.session.set_image(None, None)
+            self.session.report(error)
+            return
+        self.session.set_image(*opened)
+        self._bind_classes()
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        removed = getattr(event, "value", None) if getattr(event, "type", "") == "removed" else None
+        for image, results in list(self._results.items()):
+            if removed in results.layers:
+                del self._results[image]
+                if image is self._image and not self._is_running:
+                    self.session.lose_labels()
+        self.refresh_images()
+
+    # models
+
+    def refresh_models(self) -> None:
+        """List the models again."""
+        self.models_changed.emit(loading.bundled_names(), recent_models())
+
+    def choose_model(self, source: str) -> None:
+        """Load a bundled model, a file or a folder."""
+        self._load(source, None, None)
+
+    def choose_weights(self, path: str, architecture: Architecture, classes: list[str]) -> None:
+        """Load bare weights into an architecture."""
+        self._load(path, architecture, classes)
+
+    def _load(
+        self, source: str, architecture: Architecture | None, classes: Sequence[str] | None
+    ) -> None:
+        if self._is_running:
+            self.session.tell("Cancel the run before choosing another model.", Severity.WARNING)
+            return
+        self.session.start_loading(source)
+        self._tasks.start(
+            lambda: loading.model(source, architecture, classes),
+            lambda network: self._on_loaded(network, source),
+            self._on_not_loaded,
+        )
+
+    def _on_loaded(self, network: Network, source: str) -> None:
+        dims_before = self.session.network and self.session.network.spec.spatial_dims
+        self.session.set_model(network, source)
+        if source not in loading.bundled_names():
+            remember_model(source)
+            self.refresh_models()
+        if network.spec.spatial_dims != (dims_before or 2):
+            self._open()
+        self._bind_classes()
+        if self._run_when_ready:
+            self._run_when_ready = False
+            self.run()
+
+    def _on_not_loaded(self, error: BaseException) -> None:
+        self._run_when_ready = False
+        self.session.fail_loading(error)
+
+    # settings
+
+    def choose_channels(self, channels: tuple[int, ...]) -> None:
+        """Let the model read these channels of the image."""
+        self.session.set_settings(self.session.settings.but(channels=channels))
+
+    def choose_settings(self, settings: RunSettings) -> None:
+        """Do the next run like this."""
+        self.session.set_settings(settings)
+
+    # the run
+
+    @property
+    def _is_running(self) -> bool:
+        return self._run is not None and self._run.is_running
+
+    def run(self) -> None:
+        """Segment the chosen image with the chosen model; a second run goes to the same layer."""
+        if self._is_running:
+            return
+        if not self.session.view.can_run or self._image is None:
+            self.session.tell(_what_is_missing(self.session), Severity.WARNING)
+            return
+        try:
+            results = self._results_for(self._image)
+        except TilesegError as error:
+            self.session.report(error)
+            return
+        self._run = Run(self._viewer, self.session, self._image, results)
+        self._bind_classes()
+        self._run.start()
+
+    def _results_for(self, image: Image) -> Results:
+        results = self._results.get(image)
+        if results is None or not results.fits(self.session):
+            results = make_results(self._viewer, self.session, image)
+            self._results[image] = results
+        else:
+            results.prepare(self.session)
+        if not self.session.settings.probabilities:
+            results.probabilities = None
+        elif results.probabilities not in self._viewer.layers or results.probabilities is None:
+            results.probabilities = add_probabilities(self._viewer, self.session, image)
+        self._viewer.layers.selection.active = results.front
+        return results
+
+    def pause(self) -> None:
+        """Hold the run."""
+        if self._run is not None and self.session.view.can_pause:
+            self._run.pause()
+
+    def resume(self) -> None:
+        """Let the run go on."""
+        if self._run is not None and self.session.view.can_resume:
+            self._run.resume()
+
+    def cancel(self) -> None:
+        """End the run; what is there stays."""
+        if self._run is not None and self.session.view.can_cancel:
+            self._run.cancel()
+
+    def run_or_pause(self) -> None:
+        """Do what the big button would do now: run, pause or resume."""
+        state = self.session.view.state
+        if state is State.RUNNING:
+            self.pause()
+        elif state is State.PAUSED:
+            self.resume()
+        else:
+            self.run()
+
+    # the result
+
+    def _bind_classes(self) -> None:
+        results = None if self._image is None else self._results.get(self._image)
+        self.classes.bind(results)
+
+    def export(self, path: str) -> None:
+        """Write the labels of the chosen image into a file, in the background."""
+        results = None if self._image is None else self._results.get(self._image)
+        if results is None:
+            self.session.tell("There are no labels to export yet: run first.", Severity.WARNING)
+            return
+        self._tasks.start(
+            loading.exporter(results.snapshot(self.session.classes), self.session, Path(path)),
+            self.session.export_done,
+            lambda error: self.session.report(error, kept="The labels are still in napari."),
+        )
+
+    # the demo
+
+    def open_sample_and_run(self) -> None:
+        """Open the sample image, choose the model made for it, and run as soon as it is loaded."""
+        try:
+            sample = loading.sample_image_layer()
+        except TilesegError as error:
+            self.session.report(error)
+            return
+        self._choose(self._viewer.add_layer(sample))
+        self.refresh_images()
+        self._run_when_ready = True
+        self.choose_model(loading.SAMPLE_MODEL)
+
+
+def _is_plain_image(layer: object) -> bool:
+    return isinstance(layer, Image) and OURS not in layer.metadata
+
+
+def _what_is_missing(session: Session) -> str:
+    view = session.view
+    if view.loading:
+        return "The model is still being loaded."
+    missing = {
+        State.NO_IMAGE: "Open an image first: drop a file onto napari.",
+        State.NO_MODEL: "Choose a model first.",
+    }
+    return missing.get(view.state, view.misfit or "This cannot run yet.")
