@@ -1,0 +1,148 @@
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_tileseg.io.checkpoints import load_model
+
+NETWORK = (
+    "--encoder", "resnet18", "--decoder-channels", "16,8,8",
+    "--patch", "64", "--batch", "2", "--device", "cpu", "--precision", "fp32",
+)  # fmt: skip
+
+
+def _write(folder, seeds):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        mask = np.zeros((80, 96), np.uint8)
+        mask[rng.integers(0, 40) :, : rng.integers(40, 96)] = 1
+        pixels = rng.normal(90 + 80 * mask, 12).astype(np.uint16)
+        for part in ("images", "masks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / "images" / f"{seed}.tif", pixels)
+        Image.fromarray(mask).save(folder / "masks" / f"{seed}.png")
+
+
+@pytest.fixture
+def data(tmp_path):
+    _write(tmp_path / "train", (1, 2))
+    _write(tmp_path / "val", (3,))
+    return tmp_path
+
+
+@pytest.fixture
+def train(tileseg, data):
+    """Run `tileseg train` on two small images."""
+
+    def run(*more, out="mine.safetensors", start=NETWORK):
+        folder = data / "train"
+        return tileseg(
+            "train", "--images", folder / "images", "--masks", folder / "masks",
+            "--out", data / out, *start, *more,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_model_comes_out_that_knows_what_it_learnt_from(train, data):
+    val = ("--val-images", data / "val/images", "--val-masks", data / "val/masks")
+    code, _, err = train(
+        *val, "--classes", "glass, cell", "--epochs", 2, "--half", "--csv", data / "curve.csv"
+    )
+    assert code == 0, err
+    model = load_model(data / "mine.safetensors")
+    assert [one.name for one in model.classes] == ["glass", "cell"]
+    assert model.spec.name == "mine"
+    assert model.spec.channels == ("grey",)
+    assert model.spec.tile == 64
+    images = model.provenance["images"]
+    assert [one["name"] for one in images["train"]] == ["1", "2"]
+    assert [len(one["sha256"]) for one in images["validation"]] == [64]
+    assert model.provenance["settings"]["epochs"] == 2
+    assert model.provenance["training"]["validation_miou"] > 0
+    with (data / "curve.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert float(rows[-1]["iou cell"]) >= 0
+
+
+def test_a_finished_model_can_be_trained_on(train, data):
+    train("--epochs", 1)
+    code, _, err = train(
+        "--base", data / "mine.safetensors", "--epochs", 1, "--patch", 64, "--batch", 2,
+        out="next.safetensors", start=(),
+    )  # fmt: skip
+    assert code == 0, err
+    first, second = load_model(data / "mine.safetensors"), load_model(data / "next.safetensors")
+    assert second.spec.name == "next"
+    assert second.architecture == first.architecture
+    assert "images" in second.provenance["start"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--val-images", "x"), "belong together"),
+        (("--base", "m.safetensors"), "Choose one of the two"),
+        (("--classes", "a,a"), "name each class once"),
+        (("--decoder-channels", "a,b"), "no list of whole numbers"),
+        (("--epochs", "0"), "at least 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_use(train, data, options, said):
+    code, _, err = train(*options)
+    assert code == 2
+    assert said in err
+    assert not (data / "mine.safetensors").exists()
+
+
+def test_a_model_is_written_as_safetensors_only(train):
+    code, _, err = train(out="mine.pth")
+    assert code == 2
+    assert "saved as .safetensors" in err
+
+
+def test_masks_with_more_classes_than_names_are_said(train, data):
+    code, _, err = train("--classes", "only")
+    assert code == 1
+    assert "holds 1, but the model has 1 classes" in err
+
+
+def test_files_that_do_not_pair_up_are_named(train, data):
+    (data / "train/masks/2.png").unlink()
+    code, _, err = train()
+    assert code == 1
+    assert "no mask for 2.tif" in err
+
+
+def test_an_image_cannot_be_learnt_from_and_judge_too(train, data):
+    folder = data / "train"
+    code, _, err = train("--val-images", folder / "images", "--val-masks", folder / "masks")
+    assert code == 1
+    assert "Keep them apart" in err
+
+
+def test_an_architecture_that_is_not_there_is_said(train):
+    code, _, err = train("--arch", "smp.Uned")
+    assert code == 1
+    assert "Did you mean" in err
+
+
+def test_ctrl_c_keeps_the_best_so_far(train, data, monkeypatch):
+    import napari_tileseg.training.train as module
+
+    whole = module.train
+
+    def interrupted(*args, **options):
+        for report in whole(*args, **options):
+            yield report
+            if report.best is not None:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", interrupted)
+    code, _, err = train("--epochs", 50)
+    assert code == 3
+    assert "The best model so far is" in err
+    assert load_model(data / "mine.safetensors").spec.name == "mine"
