@@ -84,10 +84,10 @@ def _headless(args: argparse.Namespace) -> None:
         with label_array(job, args.out) as labels:
             with progress(args, opened.name) as advance:
                 pixels = run_job(job, labels, advance)
-            written = save(job, labels, target)
+            save(job, labels, target)
             found = shares(job, pixels)
             write_overlay(job.source, labels, job.network.classes, found, picture)
     if not args.quiet:
         print(area_table(job, pixels))
-    for path in (*written, picture):
+    for path in (target, picture):
         note(args, f"wrote {path}")

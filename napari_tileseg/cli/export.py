@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.cli.options import Subparsers
 
-_FORMATS = {"ome-tiff": ".ome.tif", "png": ".png"}
+_FORMATS = ("ome-tiff", "png")
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -54,6 +54,8 @@ def prepare(path: Path) -> None:
     OutputError
         If it cannot.
     """
+    if path.is_dir():
+        raise OutputError(f"'{path}' is a folder. Choose the name of a file in it with --out.")
     probe = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,28 @@ def prepare(path: Path) -> None:
             f"'{path}' cannot be written ({error.strerror or error}). "
             "Choose another place with --out."
         ) from error
+
+
+def require_room_for(label_shape: tuple[int, ...], path: Path) -> None:
+    """See that a result fits into its format.
+
+    Raises
+    ------
+    OutputError
+        If the suffix means no format, or one that holds less than these labels.
+    """
+    from napari_tileseg.io.labels import FORMATS
+
+    name = path.name.lower()
+    if not name.endswith(sum(FORMATS.values(), ())):
+        known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+        raise OutputError(f"'{path.name}' is no format for labels. Choose one of: {known}.")
+    if name.endswith(FORMATS["png"]) and len(label_shape) != 2:
+        shape = " x ".join(str(n) for n in label_shape)
+        raise OutputError(
+            f"PNG holds one plane of labels, but these are {shape}. "
+            "Choose a file name that ends in .ome.tif."
+        )
 
 
 def _stem(image: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
-from napari_tileseg.cli.output import label_paths, prepare
+from napari_tileseg.cli.output import label_paths, prepare, require_room_for
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import RunSettings
 
@@ -86,16 +86,17 @@ def _predict(
 
     with open_image(image) as opened:
         job = plan_job(opened, network, settings, args.axes)
-        for line in describe(job, verbose=args.verbose or args.dry_run):
+        require_room_for(job.label_shape, target)
+        for line in _describe(job, verbose=args.verbose or args.dry_run):
             note(args, line)
         if not args.dry_run:
-            segment_to(args, job, target, args.probabilities)
+            _segment_to(args, job, target, args.probabilities)
 
 
-def segment_to(
+def _segment_to(
     args: argparse.Namespace, job: Job, target: Path, probabilities: Path | None = None
 ) -> None:
-    """Run a job, write its labels to `target` and print the area of each class."""
+    """Run a job, write its labels and print the area of each class."""
     from napari_tileseg.cli.probabilities import probability_store
     from napari_tileseg.cli.report import area_table, save
     from napari_tileseg.cli.segment import label_array, run_job
@@ -105,14 +106,13 @@ def segment_to(
     with label_array(job, target.parent) as labels, keep as store:
         with progress(args, job.opened.name) as advance:
             pixels = run_job(job, labels, advance, store)
-        paths = save(job, labels, target)
+        save(job, labels, target)
     if not args.quiet:
         print(area_table(job, pixels))
-    for path in paths:
-        note(args, f"wrote {path} ({time.monotonic() - start:.0f} s)")
+    note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")
 
 
-def describe(job: Job, *, verbose: bool) -> list[str]:
+def _describe(job: Job, *, verbose: bool) -> list[str]:
     """Return what a person should know about a job before it starts."""
     size = " x ".join(f"{n:,}" for n in job.source.label_shape)
     lines = [f"{job.opened.name}: {size} px, model {job.network.spec.name}"]

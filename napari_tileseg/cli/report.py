@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.engine.spec import Task
 from napari_tileseg.io.labels import export
 
 if TYPE_CHECKING:
@@ -42,21 +41,16 @@ def shares(job: Job, pixels: np.ndarray) -> list[str]:
     return [f"{count / total:.1%}" for count in pixels]
 
 
-def save(job: Job, labels: Any, target: Path) -> list[Path]:
-    """Write labels with their class names; a multilabel result is one file for each class."""
-    facts = {
-        "pixel_size_um": job.opened.pixel_size_um,
-        "provenance": {"image": job.opened.name, "model": job.network.spec.name},
-    }
-    if job.network.spec.task is not Task.MULTILABEL:
-        return [export(labels, target, classes=job.network.classes, **facts)]
-    name, dot, ending = target.name.partition(".")
-    return [
-        export(
-            plane.view("uint8"),
-            target.with_name(f"{name}_{one.name.replace(' ', '_')}{dot}{ending}"),
-            classes=["background", one.name],
-            **facts,
-        )
-        for one, plane in zip(job.network.classes, labels, strict=True)
-    ]
+def save(job: Job, labels: Any, target: Path) -> Path:
+    """Write labels with their class names, and where they come from."""
+    return export(
+        labels,
+        target,
+        classes=job.network.classes,
+        pixel_size_um=job.opened.pixel_size_um,
+        provenance={
+            "image": job.opened.name,
+            "model": job.network.spec.name,
+            "settings": job.settings.changed(),
+        },
+    )

@@ -36,6 +36,7 @@ class Job:
 
     opened: OpenedImage
     network: Network
+    settings: RunSettings
     source: Source
     plan: Plan
 
@@ -57,7 +58,7 @@ def plan_job(
         spatial_dims=network.spec.spatial_dims,
         name=opened.name,
     )
-    return Job(opened, network, source, make_plan(source, network, settings))
+    return Job(opened, network, settings, source, make_plan(source, network, settings))
 
 
 def run_job(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tifffile
 import zarr
 
 from napari_tileseg import cli
+from napari_tileseg.cli.output import _stem
 from napari_tileseg.io.labels import read_labels
 
 
@@ -73,7 +75,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tileseg, echo_mode
 
 def test_channels_and_axes_are_handed_on(tileseg, echo_model, tmp_path):
     pixels = np.random.default_rng(1).integers(0, 255, (4, 40, 50), dtype=np.uint8)
-    tifffile.imwrite(tmp_path / "stack.tif", pixels)
+    tifffile.imwrite(tmp_path / "stack.tif", pixels, photometric="minisblack")
     out = tmp_path / "labels.png"
     words = ["--out", out, "--axes", "CYX", "--channels", "3,1,0"]
     code, *_ = tileseg("predict", tmp_path / "stack.tif", "--model", echo_model, *words)
@@ -93,20 +95,35 @@ def test_probabilities_are_kept_where_asked(tileseg, echo_model, rgb, tmp_path):
     assert tileseg("predict", image, "--model", echo_model, *words)[0] == cli.DONE  # replaces it
 
 
-def test_a_multilabel_model_writes_one_file_for_each_class(tileseg, monkeypatch, rgb, tmp_path):
+@pytest.fixture
+def multilabel_model(monkeypatch):
     from napari_tileseg.engine.spec import Task
     from stubs import echo
 
-    image, _ = rgb
-    pixels = tifffile.imread(image)
     model = echo(task=Task.MULTILABEL)
     monkeypatch.setattr("napari_tileseg.io.checkpoints.load_model", lambda source, **_: model)
+    return model
+
+
+def test_a_multilabel_model_writes_one_plane_for_each_class(
+    tileseg, multilabel_model, rgb, tmp_path
+):
+    image, _ = rgb
     out = tmp_path / "labels.ome.tif"
-    assert tileseg("predict", image, "--model", "m", "--out", out)[0] == cli.DONE
-    assert not out.exists()
-    for index, one in enumerate(model.classes):
-        path = tmp_path / f"labels_{one.name.replace(' ', '_')}.ome.tif"
-        np.testing.assert_array_equal(read_labels(path).labels, pixels[..., index] > 0)
+    code, text, _ = tileseg("predict", image, "--model", "m", "--out", out)
+    assert code == cli.DONE
+    found = read_labels(out)
+    above = tifffile.imread(image).transpose(2, 0, 1) > 0
+    np.testing.assert_array_equal(found.labels.astype(bool), above)
+    assert found.classes == multilabel_model.classes
+    assert [line.split()[-2] for line in text.splitlines()[1:]] == [
+        f"{n:,}" for n in above.sum((1, 2))
+    ]
+
+
+def test_the_names_of_many_images_keep_what_is_special_about_them():
+    images = [Path(name) for name in ("a.ome.tif", "b.v2.TIFF", "c.ome.zarr", "d")]
+    assert [_stem(image) for image in images] == ["a", "b.v2", "c", "d"]
 
 
 # what can go wrong
@@ -154,6 +171,21 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(tileseg, rgb, kept):
     code, _, err = tileseg("predict", rgb[0], "--model", "cells", "--out", out)
     assert code == cli.FAILED
     assert f"'{out}' cannot be written" in err
+
+
+def test_more_than_a_png_can_hold_is_refused_before_any_work(tileseg, multilabel_model, rgb, kept):
+    code, _, err = tileseg("predict", rgb[0], "--model", "m", "--out", kept)
+    assert code == cli.FAILED
+    assert "PNG holds one plane of labels, but these are 3 x 70 x 90" in err
+    assert ".ome.tif" in err
+
+
+def test_an_unknown_suffix_is_refused_before_any_work(tileseg, echo_model, rgb, tmp_path):
+    out = tmp_path / "labels.jpg"
+    code, _, err = tileseg("predict", rgb[0], "--model", echo_model, "--out", out)
+    assert code == cli.FAILED
+    assert "'labels.jpg' is no format for labels. Choose one of: .ome.tif" in err
+    assert not out.exists()
 
 
 def test_a_setting_out_of_bounds_is_wrong_use(tileseg, rgb, kept):
