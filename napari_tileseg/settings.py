@@ -20,7 +20,7 @@ class Choice(StrEnum):
     label: str
     help: str
 
-    def __new__(cls, value: str, label: str = "", help: str = "") -> Self:  # noqa: A002
+    def __new__(cls, value: str, label: str = "", help: str = "") -> Self:  # noqa: A002, D102
         member = str.__new__(cls, value)
         member._value_ = value
         member.label = label
@@ -52,6 +52,7 @@ class Mode(Choice):
 
     AUTO = "auto", "Automatic", "whole image where the network looks at everything and it fits"
     BLEND = "blend", "Tiles", "overlapping tiles, blended; any image size"
+    EXACT = "exact", "Exact tiles", "tiles with all the context they need: equal to the whole image"
     WHOLE = "whole", "Whole image", "no tiles, no seams; needs memory for all of it at once"
 
 
@@ -242,9 +243,9 @@ class RunSettings(Settings):
         super().__post_init__()
         if self.blend is not None and self.mode is Mode.AUTO:
             object.__setattr__(self, "mode", Mode.BLEND)
-        if self.blend is not None and self.mode is Mode.WHOLE:
+        if self.blend is not None and self.mode in (Mode.WHOLE, Mode.EXACT):
             raise SettingsError(
-                f"There is nothing to blend ({self.blend}) when the image is seen as a whole: "
+                f"There is nothing to blend ({self.blend}) in mode '{self.mode}': "
                 "leave out the blending or choose mode 'blend'."
             )
 

@@ -7,8 +7,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.device import autocast, default_batch, resolve_device
+from napari_tileseg.engine.probe import receptive_field
 from napari_tileseg.engine.tiles import TileGrid, cut_image
-from napari_tileseg.errors import ModelFitError
+from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Blend, Mode, Precision
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Plan:
     channels
         Which channels of the image the network reads.
     mode
-        `Mode.BLEND` or `Mode.WHOLE`, never automatic.
+        `Mode.BLEND`, `Mode.EXACT` or `Mode.WHOLE`, never automatic.
     blend, device, precision, batch, probabilities
         As in `RunSettings`, with nothing left open.
     notes
@@ -86,9 +87,11 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
         pass
     notes: list[str] = []
     mode = _resolved_mode(source, network, settings, notes)
-    blend = settings.blend or Blend.GAUSSIAN
+    blend = Blend.CROP if mode is Mode.EXACT else settings.blend or Blend.GAUSSIAN
     if mode is Mode.WHOLE:
         tile = step = tuple(_up(size, spec.stride) for size in source.spatial_shape)
+    elif mode is Mode.EXACT:
+        tile, step = _exact_tile_and_step(network, settings)
     else:
         tile, step = _tile_and_step(network, settings, notes)
     return Plan(
@@ -143,6 +146,29 @@ def _tile_and_step(
     step = max(stride, int(tile * (1 - settings.overlap)) // stride * stride)
     dims = network.spec.spatial_dims
     return (tile,) * dims, (step,) * dims
+
+
+def _exact_tile_and_step(
+    network: Network, settings: RunSettings
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give every pixel of a core all the context its output depends on."""
+    spec = network.spec
+    field = receptive_field(network)
+    if not field.bounded:
+        why = ", ".join(spec.global_context[:3]) or "its answer depends on the size of its input"
+        raise ModelFitError(
+            f"'{spec.name}' looks at the whole of its input ({why}), so tiles can never equal "
+            "the whole image. Choose mode 'whole' if the image fits, else mode 'blend'."
+        )
+    halo = _up(field.halo, spec.stride)
+    least = 2 * halo + spec.stride
+    tile = _up(settings.tile or max(spec.tile, 4 * halo), spec.stride)
+    if tile < least:
+        raise SettingsError(
+            f"Tiles of {tile} px are too small for mode 'exact': this network needs {halo} px of "
+            f"context on every side. Choose a tile of at least {least} px, or leave it out."
+        )
+    return (tile,) * spec.spatial_dims, (tile - 2 * halo,) * spec.spatial_dims
 
 
 def _up(size: int, multiple: int) -> int:

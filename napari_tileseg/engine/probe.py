@@ -1,0 +1,138 @@
+"""How far a network looks, found by where one NaN spreads.
+
+A pixel that is not a number makes every output not a number that depends on it, whatever
+the weights are. The probe is structural: it never finds less than the true receptive field.
+It runs on strips as thin as the network allows, so that it takes seconds on a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_tileseg.engine.network import Network
+
+_LENGTHS = (512, 1024, 2048, 4096)
+_AT_ONCE_PX = 2**18
+_TOLERANCE = 1e-3
+
+_KNOWN: WeakKeyDictionary[Network, ReceptiveField] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """How far outputs look, in pixels, on each spatial axis.
+
+    Attributes
+    ----------
+    before, after
+        Context needed towards the start and towards the end of each axis.
+    bounded
+        False if outputs depend on all of the input, or on its size: then no halo is enough,
+        and `before` and `after` are what was found until then.
+    size_dependent
+        Whether the same pixels in a larger input get other answers although no pixel beyond
+        the receptive field matters (resizing with aligned corners).
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    bounded: bool
+    size_dependent: bool = False
+
+    @property
+    def halo(self) -> int:
+        """Context that is enough on every side, in pixels."""
+        return max(*self.before, *self.after)
+
+
+def receptive_field(network: Network) -> ReceptiveField:
+    """Probe a network on the CPU, once; its own module is not touched.
+
+    Every phase of the stride is probed, at growing lengths until the NaN stays inside.
+    """
+    known = _KNOWN.get(network)
+    if known is None:
+        known = _KNOWN[network] = _probed(network)
+    return known
+
+
+def _probed(network: Network) -> ReceptiveField:
+    module = copy.deepcopy(network.module).to("cpu", torch.float32).eval()
+    dims = network.spec.spatial_dims
+    before, after, bounded, depends = [], [], True, False
+    for axis in range(dims):
+        left, right, inside, length = _along(module, network, axis)
+        before.append(left)
+        after.append(right)
+        bounded = bounded and inside
+        if inside:
+            depends = depends or _size_dependent(module, network, axis, max(left, right), length)
+    return ReceptiveField(tuple(before), tuple(after), bounded and not depends, depends)
+
+
+def _along(module: nn.Module, network: Network, axis: int) -> tuple[int, int, bool, int]:
+    left = right = 0
+    for length in _LENGTHS:
+        padded = _up(length, network.spec.stride)
+        left, right, inside = _spread(module, network, axis, padded)
+        if inside:
+            break
+    return left, right, inside, padded
+
+
+@torch.inference_mode()
+def _spread(module: nn.Module, network: Network, axis: int, length: int) -> tuple[int, int, bool]:
+    """Return how far NaNs in the middle reach to either side, and whether they stay inside."""
+    stride = network.spec.stride
+    middle = length // 2 // stride * stride
+    shape = _strip(network, axis, length)
+    at_once = max(1, _AT_ONCE_PX // (length * stride))
+    left = right = 0
+    for first in range(0, stride, at_once):
+        phases = range(middle + first, middle + min(first + at_once, stride))
+        strips = torch.zeros((len(phases), len(network.spec.channels), *shape))
+        for strip, place in zip(strips, phases, strict=True):
+            strip.select(axis + 1, place).fill_(torch.nan)
+        answers = module(strips)
+        for answer, place in zip(answers, phases, strict=True):
+            other = [dim for dim in range(answer.ndim) if dim != axis + 1]
+            reached = answer.isnan().any(dim=other).nonzero().flatten()
+            if len(reached) == 0:
+                continue
+            first_reached, last_reached = int(reached[0]), int(reached[-1])
+            if first_reached == 0 or last_reached == length - 1:
+                return place, length - 1 - place, False
+            left = max(left, last_reached - place)
+            right = max(right, place - first_reached)
+    return left, right, True
+
+
+@torch.inference_mode()
+def _size_dependent(module: nn.Module, network: Network, axis: int, halo: int, length: int) -> bool:
+    """Compare the same pixels in two inputs of different length, away from the far end."""
+    more = _up(max(64, length // 3), network.spec.stride)
+    generator = torch.Generator().manual_seed(0)
+    channels = len(network.spec.channels)
+    long = torch.rand((1, channels, *_strip(network, axis, length + more)), generator=generator)
+    short = long.narrow(axis + 2, 0, length)
+    ours = module(long).narrow(axis + 2, 0, length - halo - 1)
+    theirs = module(short).narrow(axis + 2, 0, length - halo - 1)
+    return bool((ours - theirs).abs().max() > _TOLERANCE * (theirs.std() + 1e-12))
+
+
+def _strip(network: Network, axis: int, length: int) -> list[int]:
+    shape = [network.spec.stride] * network.spec.spatial_dims
+    shape[axis] = length
+    return shape
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
