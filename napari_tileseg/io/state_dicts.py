@@ -35,6 +35,7 @@ _NESTED = (
     "ema",
 )
 _PREFIXES = ("module.", "model.", "net.", "_orig_mod.", "network.")
+_HEAD = "segmentation_head."
 _DEEPEST = 4
 _SHOWN = 3
 
@@ -177,26 +178,27 @@ def fill(module: nn.Module, weights: Weights, file_name: str, architecture: str)
     wanted = module.state_dict()
     weights = without_prefixes(weights, wanted)
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    problems = [
-        _listed("missing", wanted.keys() - weights.keys() - counters),
-        _listed("not known to it", weights.keys() - wanted.keys()),
-        _listed("of another shape", _mis_shaped(weights, wanted)),
-    ]
-    found = "; ".join(problem for problem in problems if problem)
-    if found:
+    missing = wanted.keys() - weights.keys() - counters
+    unknown = weights.keys() - wanted.keys()
+    mis_shaped = {
+        name for name in weights.keys() & wanted.keys() if weights[name].shape != wanted[name].shape
+    }
+    if missing or unknown or mis_shaped:
+        shapes = {
+            f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
+            for name in mis_shaped
+        }
+        problems = (
+            _listed("missing", missing),
+            _listed("not known to it", unknown),
+            _listed("of another shape", shapes),
+        )
+        only_head = not (missing or unknown) and all(n.startswith(_HEAD) for n in mis_shaped)
         raise CheckpointError(
-            f"The weights in '{file_name}' do not fit the architecture {architecture}: {found}. "
-            f"{_advice(weights, wanted)}"
+            f"The weights in '{file_name}' do not fit the architecture {architecture}: "
+            f"{'; '.join(filter(None, problems))}. {_advice(weights, only_head=only_head)}"
         )
     module.load_state_dict({**{name: wanted[name] for name in counters}, **weights})
-
-
-def _mis_shaped(weights: Weights, wanted: Weights) -> set[str]:
-    return {
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in weights.keys() & wanted.keys()
-        if weights[name].shape != wanted[name].shape
-    }
 
 
 def _listed(what: str, names: set[str]) -> str:
@@ -206,16 +208,12 @@ def _listed(what: str, names: set[str]) -> str:
     return f"{len(names)} {what} ({shown})"
 
 
-def _advice(weights: Weights, wanted: Weights) -> str:
-    """Say what is likely wrong: only the head, or the whole architecture."""
-    wrong = {n for n in weights.keys() & wanted.keys() if weights[n].shape != wanted[n].shape}
+def _advice(weights: Weights, *, only_head: bool) -> str:
+    """Say what is likely wrong: only the number of classes, or the whole architecture."""
     outputs = outputs_of(weights)
-    if outputs and wrong and all(name.startswith(_HEAD) for name in wrong):
+    if only_head and outputs:
         return f"They are for {outputs} outputs: give classes={outputs}, and as many class names."
     return "Give the architecture, encoder and arguments that the network was trained with."
-
-
-_HEAD = "segmentation_head."
 
 
 def outputs_of(weights: Weights) -> int | None:
