@@ -26,6 +26,9 @@ _GLOBAL_MODULES = (
     nn.MultiheadAttention,
     nn.TransformerEncoderLayer,
 )
+_LEFT_OVER = ("global_pool", "_avg_pooling")
+"""What encoders keep of the classifier they once were; a segmentation never calls it."""
+
 _GLOBAL_NAMES = ("SqueezeExcite", "SEModule", "Attention", "LayerNorm2dGlobal", "ASPPPooling")
 
 
@@ -167,6 +170,8 @@ def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:
 
 def _global_modules(module: nn.Module) -> Iterable[str]:
     for path, part in module.named_modules():
+        if any(name in path.split(".") for name in _LEFT_OVER):
+            continue
         kind = type(part).__name__
         named = any(name in kind for name in _GLOBAL_NAMES)
         # an attention that was left out stays behind as a module without weights

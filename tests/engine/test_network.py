@@ -88,6 +88,12 @@ def test_layers_that_look_at_everything_are_named():
     assert modules_with_global_context(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))) == ()
 
 
+def test_the_pooling_left_over_from_a_classifier_does_not_count():
+    encoder = nn.Sequential(nn.Conv2d(1, 4, 3))
+    encoder.add_module("global_pool", nn.AdaptiveAvgPool2d(1))
+    assert modules_with_global_context(nn.Sequential(encoder)) == ()
+
+
 def test_a_description_survives_being_written_down():
     spec = network(Echo(), task=Task.BINARY, pixel_size_um=0.25, threshold=0.4).spec
     assert ModelSpec.from_dict(spec.to_dict()) == spec
