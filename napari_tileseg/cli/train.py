@@ -187,5 +187,6 @@ def _csv_table(path: Path | None, network: Network) -> Iterator[Callable[[TrainR
                 scores = [f"{value:.5f}" for value in values]
             line = (report.step, report.epoch, f"{report.seconds:.1f}", f"{report.loss:.5f}")
             writer.writerow([*line, *scores])
+            stream.flush()
 
         yield record

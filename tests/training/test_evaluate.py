@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from stubs import echo, small_conv
 
 from napari_tileseg import evaluate
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ModelFitError
+from stubs import echo, small_conv
 
 
 def _case(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
