@@ -166,7 +166,7 @@ def _read_npy(path: Path) -> Pixels:
     try:
         data = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        objects = "pickle" in str(error)
+        objects = "pickle" in str(error) or "Python objects" in str(error)
         what = "holds Python objects, not numbers" if objects else "is not complete or damaged"
         raise ImageError(
             f"'{path.name}' {what}. Save it again with numpy.save, as an array of numbers."

@@ -18,6 +18,7 @@ _SMALLEST_CHUNK = 256
 _UNCHUNKED = 1024
 
 _DAMAGE = (
+    AssertionError,
     ArithmeticError,
     AttributeError,
     LookupError,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DAMAGE = (
+    AssertionError,
     ArithmeticError,
     AttributeError,
     LookupError,
