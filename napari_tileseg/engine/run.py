@@ -10,7 +10,8 @@ import torch
 
 from napari_tileseg.engine.blend import Shares
 from napari_tileseg.engine.canvas import UNIT, Canvas, Merged
-from napari_tileseg.engine.device import autocast, memory_errors_explained
+from napari_tileseg.engine.device import memory_errors_explained
+from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.network import Network, interruptible
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.schedule import Focus, Schedule
@@ -107,9 +108,8 @@ class _Run:
         self._source = source
         self._network = network
         self._shares = Shares(plan.grid, plan.blend, plan.device)
-        self._scaling = scaling_for(
-            source, network.spec.normalisation, plan.channels, network.spec.name
-        )
+        scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
+        self._forward = Forward(network, scaling, plan.device, plan.precision)
         self._canvases: dict[tuple[int, ...], Canvas] = {}
         self._done = 0
 
@@ -120,7 +120,8 @@ class _Run:
         if canvas is None:
             canvas = Canvas(self._plan.grid, self._network.spec.n_outputs, self._plan.device)
             self._canvases[plane] = canvas
-        for tile, logits in zip(tiles, self._logits(plane, tiles), strict=True):
+        raw = [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
+        for tile, logits in zip(tiles, self._forward(np.stack(raw)), strict=True):
             with torch.inference_mode():
                 merged = canvas.add(tile, logits, self._shares.of(tile))
                 labels = self._network.decide(merged.sums, unit=UNIT).cpu().numpy()
@@ -131,14 +132,6 @@ class _Run:
                 yield self._patch(plane, tile, box, labels, final=True, merged=merged)
         if canvas.complete:
             del self._canvases[plane]
-
-    def _logits(self, plane: tuple[int, ...], tiles: list[Tile]) -> torch.Tensor:
-        raw = np.stack(
-            [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
-        )
-        with torch.inference_mode(), autocast(self._plan.device, self._plan.precision):
-            pixels = self._scaling.apply(torch.from_numpy(raw).to(self._plan.device))
-            return self._network.logits(pixels)
 
     def _patch(
         self,

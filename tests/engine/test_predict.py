@@ -300,3 +300,29 @@ def test_running_out_of_memory_says_what_helps():
 
     with pytest.raises(DeviceError, match="smaller tile"):
         nts.predict(np.zeros((40, 50)), network(Hungry()))
+
+
+class ShortOfMemory(torch.nn.Module):
+    """Refuses batches over a size, as a device with little memory does."""
+
+    def __init__(self, largest):
+        super().__init__()
+        self.largest = largest
+        self.sizes = []
+
+    def forward(self, tiles):
+        self.sizes.append(len(tiles))
+        if len(tiles) > self.largest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.stack([tiles[:, 0], 1 - tiles[:, 0]], dim=1)
+
+
+@pytest.mark.parametrize("largest", [1, 3])
+def test_short_of_memory_only_the_failing_batch_is_run_again_in_halves(largest):
+    image = np.random.default_rng(0).random((150, 150))
+    module = ShortOfMemory(largest)
+    labels = nts.predict(image, network(module, outputs=2), batch=8)
+    np.testing.assert_array_equal(labels, nts.predict(image, network(ShortOfMemory(99), outputs=2)))
+    refused = [size for size in module.sizes if size > largest]
+    assert refused == ([8, 4, 2] if largest == 1 else [8, 4])
+    assert sum(module.sizes) - sum(refused) == 36
