@@ -83,6 +83,7 @@ def _tiles(labels: LabelsToWrite, shape: tuple[int, ...], step: int) -> Iterator
 
 def _finest(labels: LabelsToWrite, n_smaller: int) -> dict[str, Any]:
     metadata: dict[str, Any] = {
+        "Name": "labels",
         "axes": labels.axes,
         "MapAnnotation": [_class_notes(labels), _provenance_notes(labels)],
     }
