@@ -181,7 +181,7 @@ class Culture:
     def bacteria(self, light: Array, mask: NDArray[np.uint8]) -> None:
         """Add small bright rods in loose groups, on cells and between them."""
         rng, side = self._rng, self._side
-        for _ in range(max(side * side // 120_000, 1)):
+        for _ in range(max(side * side // 70_000, 1)):
             middle = rng.uniform(0, side, 2)
             for _ in range(rng.integers(3, 16)):
                 y, x = middle + rng.normal(0, 45, 2)
@@ -189,7 +189,7 @@ class Culture:
 
     def _rod(self, light: Array, mask: NDArray[np.uint8], y: float, x: float) -> None:
         rng = self._rng
-        half, thick = rng.uniform(4, 8), rng.uniform(1.9, 2.8)
+        half, thick = rng.uniform(4, 8), rng.uniform(2.4, 3.3)
         angle, brightness = rng.uniform(0, np.pi), rng.uniform(2.6, 5.0)
         top, left = max(int(y) - 12, 0), max(int(x) - 12, 0)
         if not (0 <= y < self._side and 0 <= x < self._side):
