@@ -46,7 +46,7 @@ class ImageFacts:
     @property
     def size(self) -> str:
         """Width × height, in pixels."""
-        return " × ".join(f"{length:,}" for length in reversed(self.spatial_shape)) + " px"
+        return "\u00a0×\u00a0".join(f"{n:,}" for n in reversed(self.spatial_shape)) + "\u00a0px"
 
     def describe(self) -> str:
         """Say what the image is in one line."""
@@ -58,8 +58,13 @@ class ImageFacts:
         walked = [f"{prod(planes):,} planes"] if planes else []
         parts = [self.size, *walked, self.kind, self.dtype]
         if self.pixel_size_um is not None:
-            parts.append(f"{self.pixel_size_um:.3g} µm/px")
+            parts.append(micrometres(self.pixel_size_um))
         return " · ".join(parts)
+
+
+def micrometres(pixel_size_um: float) -> str:
+    """Write a pixel size so that a line never breaks inside it."""
+    return f"{pixel_size_um:.3g}\u00a0µm\u2060/\u2060px"
 
 
 def channel_names(count: int, *, rgb: bool) -> tuple[str, ...]:
@@ -88,6 +93,6 @@ def scale_note(image_um: float | None, model_um: float | None) -> str:
         return ""
     larger = f"{1 / factor:.2g} times larger" if factor < 1 else f"{factor:.2g} times smaller"
     return (
-        f"Trained at {model_um:.3g} µm/px, this image has {image_um:.3g}: things look {larger} "
+        f"Trained at {micrometres(model_um)}, this image has {image_um:.3g}: things look {larger} "
         "to the model. Check the result, or rescale the image."
     )

@@ -242,7 +242,7 @@ class Session:
             try:
                 self.plan = _planned(self.source, self.network, wanted.settings)
             except TilesegError as error:
-                misfit = str(error)
+                misfit = _channel_misfit(self.source, self.network, wanted) or str(error)
         self._update(**changes, plan=_facts(self.plan), misfit=misfit)
 
     def _update(self, **changes: Any) -> None:
@@ -257,6 +257,15 @@ def _planned(source: Source, network: Network, settings: RunSettings) -> Plan:
     from napari_tileseg.engine.plan import make_plan
 
     return make_plan(source, network, settings)
+
+
+def _channel_misfit(source: Source, network: Network, wanted: Wanted) -> str:
+    """Say that somebody has to choose channels, in words for where the choice is below."""
+    names = network.spec.channels
+    if wanted.settings.channels is not None or source.n_channels == len(names):
+        return ""
+    reads = f"This model reads {count(len(names), 'channel', 'channels')} ({', '.join(names)})"
+    return f"{reads}; '{source.name}' has {source.n_channels}. Choose below what it gets."
 
 
 def _facts(plan: Plan | None) -> PlanFacts | None:

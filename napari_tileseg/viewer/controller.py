@@ -133,14 +133,25 @@ class Controller:
         self.session.set_image(*opened)
         self._bind_classes()
 
-    def _on_layers_changed(self, event: Any = None) -> None:
-        removed = getattr(event, "value", None) if getattr(event, "type", "") == "removed" else None
+    def _on_layers_changed(self, event: Any) -> None:
+        if event.type != "removed":
+            self.refresh_images()
+            return
+        use = self._run.use_of(event.value) if self._run is not None and self.is_running else ""
+        if use and self._run is not None:
+            self._run.close()
+        self._forget_results(event.value)
+        self.refresh_images()
+        if use:
+            self.session.tell(f"The run has ended because its {use} layer was removed.")
+
+    def _forget_results(self, removed: object) -> None:
         for image, results in list(self._results.items()):
             if removed in results.layers:
                 del self._results[image]
-                if image is self._image and not self._is_running:
+                if image is self._image:
                     self.session.lose_labels()
-        self.refresh_images()
+                    self._bind_classes()
 
     # models
 
@@ -159,7 +170,7 @@ class Controller:
     def _load(
         self, source: str, architecture: Architecture | None, classes: Sequence[str] | None
     ) -> None:
-        if self._is_running:
+        if self.is_running:
             self.session.tell("Cancel the run before choosing another model.", Severity.WARNING)
             return
         self.session.start_loading(source)
@@ -199,12 +210,13 @@ class Controller:
     # the run
 
     @property
-    def _is_running(self) -> bool:
+    def is_running(self) -> bool:
+        """Whether a run is under way, or paused."""
         return self._run is not None and self._run.is_running
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model; a second run goes to the same layer."""
-        if self._is_running:
+        if self.is_running:
             return
         if not self.session.view.can_run or self._image is None:
             self.session.tell(_what_is_missing(self.session), Severity.WARNING)

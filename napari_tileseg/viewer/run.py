@@ -47,7 +47,6 @@ class Run:
         assert session.source is not None
         assert session.network is not None
         self._session = session
-        self._viewer = viewer
         self._image = image
         self._results = results
         self._focus = Focus()
@@ -64,13 +63,17 @@ class Run:
         self._job.finished.connect(self._on_finished)
         self._watcher = ViewportWatcher(viewer, results.front, self._on_view_moved)
         self._bound.callback(self._watcher.close)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-        self._bound.callback(viewer.layers.events.removed.disconnect, self._on_layer_removed)
 
     @property
     def is_running(self) -> bool:
         """Whether it has not ended; a paused run is running."""
         return self._job.is_running
+
+    def use_of(self, layer: object) -> str:
+        """Say what a layer is for this run: "image", "labels", or "" for nothing."""
+        if layer is self._image:
+            return "image"
+        return "labels" if layer in self._results.layers else ""
 
     def start(self) -> None:
         """Begin."""
@@ -113,9 +116,7 @@ class Run:
         self._session.advance(self._tiles_done, view_complete=complete)
         self._session.count_areas(*self._results.areas())
 
-    def _on_view_moved(
-        self, point: tuple[float, ...], extent: tuple[float, ...] | None
-    ) -> None:
+    def _on_view_moved(self, point: tuple[float, ...], extent: tuple[float, ...] | None) -> None:
         self._focus.move(point, None if extent is None else extent[-self._spatial_dims :])
 
     def _on_finished(self, outcome: jobs.Outcome) -> None:
@@ -128,14 +129,6 @@ class Run:
             self._session.cancel()
         else:
             self._session.finish()
-
-    def _on_layer_removed(self, event: Any) -> None:
-        removed = event.value
-        if removed is not self._image and removed not in self._results.layers:
-            return
-        self.close()
-        what = "image" if removed is self._image else "labels"
-        self._session.cancel(f"The run has ended because its {what} layer was removed.")
 
 
 def _stream(

@@ -112,10 +112,17 @@ class Row(QFrame):
         self.eye.setAccessibleName(f"{row.name} is {'shown' if row.shown else 'hidden'}")
         self.setAccessibleName(f"Class {row.name}")
         if before is None or before.colour != row.colour:
-            self._swatch.setStyleSheet(_swatch_style(row.colour))
+            self._show_colour(row.colour)
         if before is None or before.selected != row.selected:
             self.setProperty("selected", "true" if row.selected else "false")
             restyle(self)
+
+    def _show_colour(self, colour: str) -> None:
+        # background is transparent on the canvas, so its swatch is only an outline
+        empty = colour == "#000000"
+        self._swatch.setObjectName("emptySwatch" if empty else "swatch")
+        self._swatch.setStyleSheet("" if empty else f"background: {colour};")
+        restyle(self._swatch)
 
     def start_editing(self) -> None:
         """Turn the name into something to type in."""
@@ -162,10 +169,3 @@ class Row(QFrame):
             self.start_editing()
         else:
             super().keyPressEvent(event)
-
-
-def _swatch_style(colour: str) -> str:
-    if colour == "#000000":
-        # background is transparent on the canvas, so its swatch is only an outline
-        return "border: 1px dashed palette(window-text); border-radius: 2px;"
-    return f"background: {colour}; border-radius: 2px;"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.settings import get_settings
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_tileseg.session import Session
+from napari_tileseg.session import Session, State
 from napari_tileseg.viewer.controller import Controller
 from napari_tileseg.viewer.hotkeys import bind_hotkeys
 from napari_tileseg.widgets.class_list import ClassList
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from napari_tileseg.session import View
 
 _WIDTH_PX = 360
+_NOTICE_PX = 90
+"""What a message takes, so that it does not push the classes out of sight."""
 
 
 class TiledSegmentation(QWidget):
@@ -40,7 +42,9 @@ class TiledSegmentation(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self._viewer = viewer
         self.session = Session()
+        self._state = self.session.view.state
         self.controller = Controller(viewer, self.session)
         self.image_panel = ImagePanel()
         self.model_panel = ModelPanel()
@@ -52,7 +56,9 @@ class TiledSegmentation(QWidget):
         self.model_step = Step("Model", self.model_panel)
         self.run_step = Step("Run", self.run_panel)
         self.export_step = Step("Export", self.export_panel, is_open=False)
+        self._steps = (self.image_step, self.model_step, self.run_step, self.export_step)
         self._lay_out()
+        self._on_theme()
         self._connected = ExitStack()
         self._connect_panels()
         self._connect_session()
@@ -60,13 +66,15 @@ class TiledSegmentation(QWidget):
         self._connected.callback(self.controller.close)
         # the widget is gone when this is emitted, so the stack must not know it
         self.destroyed.connect(self._connected.close)
+        for step in self._steps:
+            step.opened.connect(partial(self._on_step_opened, step))
         self.controller.start()
         self.show_view(self.session.view)
 
     def _lay_out(self) -> None:
         self.setMinimumWidth(300)
-        content = QWidget()
-        steps = QVBoxLayout(content)
+        self._content = _Column()
+        steps = QVBoxLayout(self._content)
         steps.setContentsMargins(2, 2, 2, 2)
         steps.setSpacing(4)
         for part in (
@@ -79,15 +87,14 @@ class TiledSegmentation(QWidget):
         ):
             steps.addWidget(part)
         steps.addStretch(1)
-        scroll = QScrollArea()
+        self._scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
+        scroll.setWidget(self._content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
-        apply_style(self)
 
     def _connect_panels(self) -> None:
         controller = self.controller
@@ -113,7 +120,7 @@ class TiledSegmentation(QWidget):
             (self.controller.images_changed, self.image_panel.show_layers),
             (self.controller.models_changed, self.model_panel.show_models),
             (self.controller.devices_changed, self.run_panel.show_devices),
-            (get_settings().appearance.events.theme, self._on_theme),
+            (self._viewer.events.theme, self._on_theme),
         )
         for signal, slot in pushes:
             signal.connect(slot)
@@ -125,6 +132,8 @@ class TiledSegmentation(QWidget):
 
     def show_view(self, view: View) -> None:
         """Push what the session says into the panels."""
+        begins = view.state is State.RUNNING and self._state is not State.RUNNING
+        self._state = view.state
         for panel in (
             self.image_panel,
             self.model_panel,
@@ -138,6 +147,28 @@ class TiledSegmentation(QWidget):
         self.model_step.set_summary(view.model_line)
         self.run_step.set_summary(view.run_line)
         self.export_step.set_summary(view.export_line)
+        if begins:
+            self._make_room_for(self.run_step, spare_px=_NOTICE_PX)
+
+    def _on_step_opened(self, step: Step, is_open: bool) -> None:
+        if is_open:
+            self._make_room_for(step)
+
+    def _make_room_for(self, wanted: Step, spare_px: int = 0) -> None:
+        """Close other steps, from the top, until all that is open fits in sight."""
+        if not self.isVisible():
+            return
+        for step in self._steps:
+            if self._needed_px() + spare_px <= self._scroll.height():
+                return
+            if step is not wanted:
+                step.set_open(False)
+
+    def _needed_px(self) -> int:
+        layout = self._content.layout()
+        assert layout is not None, "the steps are laid out when the dock is made"
+        wrapped = layout.totalHeightForWidth(self._scroll.width())
+        return max(wrapped, layout.minimumSize().height())
 
     def reset_choices(self, event: Any = None) -> None:
         """List the image layers again; napari calls this when layers come, go or are renamed."""
@@ -148,7 +179,14 @@ class TiledSegmentation(QWidget):
         self.controller.open_sample_and_run()
 
     def _on_theme(self, event: Any = None) -> None:
-        apply_style(self)
+        apply_style(self, self._viewer.theme)
+
+
+class _Column(QWidget):
+    """A column that gets narrower than what is in it, so that nothing hides behind the edge."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, super().minimumSizeHint().height())
 
 
 def _disconnect(signal: Any, slot: Any) -> None:

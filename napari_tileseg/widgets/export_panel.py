@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_tileseg.widgets.text import Text
 
@@ -41,32 +42,38 @@ class ExportPanel(QWidget):
             self.format.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
         self.format.setToolTip("The kind of file")
         self.format.activated.connect(self._on_format)
-        self.path = QLineEdit()
-        self.path.setToolTip("Where the labels are written; an existing file is replaced at once")
-        self.path.textEdited.connect(self._on_path_edited)
+        self.name = QLineEdit()
+        self.name.setToolTip("The name of the file; a whole path is fine too")
+        self.name.textEdited.connect(self._follow_suffix)
         self._browse = QPushButton("…")
         self._browse.setObjectName("plain")
         self._browse.setToolTip("Choose the folder and the name")
-        self._browse.setFixedWidth(32)
+        self._browse.setFixedWidth(34)
         self._browse.clicked.connect(self._on_browse)
         self.export = QPushButton("Export")
         self.export.setObjectName("plain")
         self.export.setToolTip("Write the labels with class names, colours and pixel size")
         self.export.clicked.connect(self._on_export)
+        self._folder = QElidingLabel()
+        self._folder.setObjectName("dim")
+        self._folder.setElideMode(Qt.TextElideMode.ElideMiddle)
         self._result = Text("dim")
         self._suggested = ""
+        self._show_folder(Path.home())
         self._lay_out()
 
     def _lay_out(self) -> None:
         file_row = QHBoxLayout()
         file_row.setSpacing(6)
-        file_row.addWidget(self.path, 1)
+        file_row.addWidget(self.name, 1)
         file_row.addWidget(self._browse)
         form = QFormLayout()
         form.setSpacing(6)
         form.addRow("Format", self.format)
         form.addRow("File", file_row)
+        form.addRow("", self._folder)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(form)
         layout.addWidget(self.export)
@@ -79,38 +86,51 @@ class ExportPanel(QWidget):
         if view.image is not None:
             self._suggest(view.image.name)
 
-    def _suggest(self, name: str) -> None:
-        suffix = self.format.currentData()
-        suggested = str(Path.home() / f"{Path(name).stem or 'image'}_labels{suffix}")
-        if suggested != self._suggested and self.path.text() in ("", self._suggested):
-            self.path.setText(suggested)
+    @property
+    def path(self) -> Path | None:
+        """Where the labels are to be written; None without a name."""
+        name = self.name.text().strip()
+        if not name:
+            return None
+        return self._in / with_suffix(name, self.format.currentData())
+
+    def _show_folder(self, folder: Path) -> None:
+        self._in = folder
+        self._folder.setText(f"in {folder}")
+        self._folder.setToolTip(str(folder))
+
+    def _suggest(self, image: str) -> None:
+        stem = "".join(letter if letter not in '/\\:*?"<>|' else "_" for letter in image)
+        suggested = f"{stem}_labels{self.format.currentData()}"
+        if suggested != self._suggested and self.name.text() in ("", self._suggested):
+            self.name.setText(suggested)
+            self.name.setCursorPosition(0)
         self._suggested = suggested
 
-    def _on_path_edited(self, _text: str) -> None:
-        self._follow_suffix(self.path.text())
-
-    def _follow_suffix(self, path: str) -> None:
+    def _follow_suffix(self, name: str) -> None:
         for suffix, _, _ in FORMATS:
-            if path.lower().endswith(suffix):
+            if name.lower().endswith(suffix):
                 self.format.setCurrentIndex(self.format.findData(suffix))
 
     def _on_format(self) -> None:
-        self.path.setText(with_suffix(self.path.text(), self.format.currentData()))
+        self.name.setText(with_suffix(self.name.text(), self.format.currentData()))
 
     def _on_browse(self) -> None:
         filters = ";;".join(f"{name} (*{suffix})" for suffix, name, _ in FORMATS)
-        chosen = f"{FORMATS[self.format.currentIndex()][1]} (*{self.format.currentData()})"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export labels", self.path.text(), filters, chosen
+        suffix, name, _ = FORMATS[self.format.currentIndex()]
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Export labels", str(self.path or self._in), filters, f"{name} (*{suffix})"
         )
-        if path:
-            self.path.setText(path)
-            self._follow_suffix(path)
+        if chosen:
+            self._follow_suffix(chosen)
+            self._show_folder(Path(chosen).parent)
+            self.name.setText(Path(chosen).name)
 
     def _on_export(self) -> None:
-        path = self.path.text().strip()
-        if path:
-            self.export_requested.emit(with_suffix(path, self.format.currentData()))
+        if self.path is None:
+            self.name.setFocus()
+        else:
+            self.export_requested.emit(str(self.path))
 
 
 def with_suffix(path: str, suffix: str) -> str:

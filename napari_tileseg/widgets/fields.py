@@ -71,6 +71,9 @@ class ChoiceField(Field):
         self._values = {_key(value): value for value, _, _ in options}
         choices = [(label, _key(value)) for value, label, _ in options]
         super().__init__(ComboBox(choices=choices, **shared))
+        box = self.widget.native
+        box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(8)
         for index, (_, _, help_text) in enumerate(options):
             self.widget.native.setItemData(index, help_text, Qt.ItemDataRole.ToolTipRole)
 
@@ -102,6 +105,12 @@ class ChoiceField(Field):
         index = self.widget.native.findData(_AUTOMATIC)
         if index >= 0:
             self.widget.native.setItemText(index, automatic_label(text))
+            self._show_beginning()
+
+    def _show_beginning(self) -> None:
+        editor = self.widget.native.lineEdit()
+        if editor is not None and not editor.hasFocus():
+            editor.setCursorPosition(0)
 
 
 class NumberField(ChoiceField):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_typ
 
 from magicgui.widgets import Container
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QLabel
 
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import Settings
@@ -73,6 +74,19 @@ class SettingsForm(QObject, Generic[SettingsT]):
     def advanced(self) -> QWidget:
         """The rows that few people need."""
         return cast("QWidget", self._advanced.native)
+
+    def align(self) -> None:
+        """Begin all values at the same column; to be called once the fonts are known."""
+        names = {field.widget.label for field in self._fields.values()}
+        labels = [
+            label
+            for part in (self.main, self.advanced)
+            for label in part.findChildren(QLabel)
+            if label.text() in names
+        ]
+        widest = max((label.sizeHint().width() for label in labels), default=0)
+        for label in labels:
+            label.setFixedWidth(widest)
 
     def field(self, name: str) -> Field:
         """Return the row of one setting."""

@@ -43,6 +43,7 @@ class ImagePanel(QWidget):
         self._choices: Sequence[tuple[Hashable, str]] = ()
         self._axes: tuple[object, ...] = ()
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.layers)
         layout.addWidget(self._facts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_tileseg.session.facts import micrometres
 from napari_tileseg.widgets.channel_rows import ChannelRows
 from napari_tileseg.widgets.text import Text, chips
 from napari_tileseg.widgets.weights_form import WeightsForm
@@ -64,6 +65,7 @@ class ModelPanel(QWidget):
             button.setObjectName("plain")
             buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         layout.addWidget(self.models)
         layout.addLayout(buttons)
@@ -117,7 +119,7 @@ class ModelPanel(QWidget):
             return
         parts = [f"Reads {_listed(spec.channels)}"]
         if spec.pixel_size_um is not None:
-            parts.append(f"trained at {spec.pixel_size_um:.3g} µm/px")
+            parts.append(f"trained at {micrometres(spec.pixel_size_um)}")
         self._expects.say(" · ".join(parts))
         self._classes.say(chips((one.name, one.colour) for one in spec.classes))
 

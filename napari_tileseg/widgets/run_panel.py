@@ -16,6 +16,8 @@ from napari_tileseg.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qtpy.QtGui import QShowEvent
+
     from napari_tileseg.session import View
 
 _CUTTING = ("tile", "overlap", "blend")
@@ -64,6 +66,7 @@ class RunPanel(QWidget):
         progress.addStretch(1)
         progress.addWidget(self._seen)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addWidget(self.form.main)
         layout.addWidget(Fold("More settings", self.form.advanced))
@@ -72,6 +75,11 @@ class RunPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addLayout(progress)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Line up the rows now that the fonts are known."""
+        super().showEvent(event)
+        self.form.align()
 
     def show_devices(self, choices: Sequence[tuple[str, str]]) -> None:
         """List the devices a run can use as (value, label), "auto" first."""

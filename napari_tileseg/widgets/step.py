@@ -31,7 +31,7 @@ class Step(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.header)
         layout.addWidget(body)
-        body.setContentsMargins(20, 4, 4, 10)
+        body.setContentsMargins(18, 6, 4, 10)
         self.header.setChecked(is_open)
         self.header.toggled.connect(self._on_toggled)
         self._on_toggled(is_open)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from string import Template
 from typing import TYPE_CHECKING
 
-from napari.settings import get_settings
 from napari.utils.theme import get_theme
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _SHEET = Template("""
 #fold { background: transparent; color: $icon; padding: 2px 0px; text-align: left; }
 #fold:hover, #fold:focus { color: $text; }
 #warning { border-left: 3px solid $warning; padding-left: 6px; }
-#go { background: $current; color: white; font-weight: bold; }
+#go { background: $current; color: $text; font-weight: bold; }
 #go:hover { background: $highlight; }
 #go:disabled { background: $foreground; color: $secondary; border: 0px; }
 #plain:disabled { background: $foreground; color: $secondary; border: 0px; }
@@ -35,6 +34,9 @@ _SHEET = Template("""
 #classRow:focus { border: 1px solid $secondary; }
 #classRow[selected="true"] { background: $foreground; border: 1px solid $current; }
 #classRow QLabel { background: transparent; }
+#swatch { border-radius: 2px; }
+#classRow #emptySwatch { border: 1px solid $icon; border-radius: 2px; }
+QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-height: 0px; }
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }
@@ -51,7 +53,7 @@ def restyle(widget: QWidget) -> None:
     style.polish(widget)
 
 
-def apply_style(widget: QWidget) -> None:
-    """Style a widget and all in it with the colours of napari's current theme."""
-    theme = get_theme(get_settings().appearance.theme)
+def apply_style(widget: QWidget, theme_id: str) -> None:
+    """Style a widget and all in it with the colours of one of napari's themes."""
+    theme = get_theme(theme_id)
     widget.setStyleSheet(_SHEET.substitute(theme.to_rgb_dict() | {"id": theme.id}))

@@ -215,4 +215,5 @@ def test_exporting_is_told_in_one_line(ready: Session) -> None:
 
 def test_an_image_is_described_in_words() -> None:
     facts = ImageFacts("x", (58368, 61440), ("red", "green", "blue"), "uint8", pixel_size_um=0.25)
-    assert facts.describe() == "61,440 × 58,368 px · RGB · uint8 · 0.25 µm/px"
+    plain = facts.describe().replace("\u00a0", " ").replace("\u2060", "")
+    assert plain == "61,440 × 58,368 px · RGB · uint8 · 0.25 µm/px"

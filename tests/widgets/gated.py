@@ -1,0 +1,63 @@
+"""A network that computes only when it is let, so that a test can stop the time."""
+
+import threading
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.spec import (
+    ClassInfo,
+    ModelSpec,
+    Normalisation,
+    NormalisationKind,
+    Task,
+)
+
+CLASSES = (
+    ClassInfo("background", "#000000"),
+    ClassInfo("dim", "#ff0000"),
+    ClassInfo("bright", "#00ff00"),
+)
+
+
+class Gated(nn.Module):
+    """Splits grey values into three classes; each call waits for a permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+        self.means: list[float] = []
+
+    @property
+    def begun(self) -> int:
+        return len(self.means)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        self.means.append(float(tiles.mean()))
+        while not self.permits.acquire(timeout=20):
+            raise RuntimeError("nobody let the network go on")
+        grey = tiles[:, :1]
+        return torch.cat([80 - grey, 40 - (grey - 120).abs(), grey - 160], 1)
+
+    def let(self, tiles: int) -> None:
+        self.permits.release(tiles)
+
+
+def gated_network(module=None, channels=("grey",), task="multiclass", classes=CLASSES):
+    spec = ModelSpec(
+        "stub",
+        classes,
+        channels=channels,
+        task=Task(task),
+        tile=64,
+        normalisation=Normalisation(NormalisationKind.NONE),
+    )
+    return Network((module or Gated()).eval(), spec)
+
+
+def expected(image):
+    """The labels that the gated network gives to an image."""
+    grey = image.astype(float)
+    return np.argmax([80 - grey, 40 - np.abs(grey - 120), grey - 160], axis=0).astype(np.uint8)
