@@ -12,9 +12,10 @@ import torch
 
 from napari_tileseg.engine.device import autocast, memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
-from napari_tileseg.errors import ImageError, ModelFitError, NetworkError
+from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.augment import Augmentation
+from napari_tileseg.training.average import Average
 from napari_tileseg.training.losses import segmentation_loss
 from napari_tileseg.training.samples import PatchSampler
 from napari_tileseg.training.validate import validate
@@ -102,7 +103,7 @@ def train(
         If the loss is not a number, time after time, before there is any result.
     """
     settings = settings or TrainSettings()
-    _check(network, samples)
+    _check(network, samples, settings)
     with memory_errors_explained(resolve_device(settings.device)):
         yield from _Trainer(network, samples, validation, settings).run()
 
@@ -117,7 +118,9 @@ def fast_precision(device: torch.device) -> Precision:
     return Precision.BF16 if device.type == "cpu" and native else Precision.FP32
 
 
-def _check(network: Network, samples: Sequence[Sample]) -> None:
+def _check(network: Network, samples: Sequence[Sample], settings: TrainSettings) -> None:
+    if settings.precision is Precision.FP16:
+        raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
     if network.spec.task is Task.MULTILABEL:
         raise ModelFitError(
             f"'{network.spec.name}' can give a pixel several classes at once; masks with one "
@@ -144,7 +147,7 @@ class _Trainer:
         self._network = network
         module = copy.deepcopy(network.module).to(self._device, torch.float32)
         self._module: nn.Module = module.to(memory_format=torch.channels_last).train()
-        self._average = _Average(self._module)
+        self._average = Average(self._module)
         self._optimiser = torch.optim.AdamW(
             self._module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
         )
@@ -158,15 +161,17 @@ class _Trainer:
         self._failures = 0
 
     def run(self) -> Iterator[TrainReport]:
+        settings = self._settings
         start = time.monotonic()
         step, checks, progress = 0, 0, 0.0
         found = False
         while progress < 1:
-            self._set_rate(progress)
+            for group in self._optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _rate(progress)
             loss = self._step()
             step += 1
             seconds = time.monotonic() - start
-            progress = self._progress(step, seconds)
+            progress = _progress(settings, step / self._epoch_steps, seconds)
             report = TrainReport(
                 epoch=1 + (step - 1) // self._epoch_steps,
                 step=step,
@@ -213,20 +218,6 @@ class _Trainer:
             images.to(self._device), masks.to(self._device), size, self._generator
         )
 
-    def _set_rate(self, progress: float) -> None:
-        rising = min((progress + 0.1 * _WARM_UP) / _WARM_UP, 1.0)
-        falling = 0.5 * (1 + math.cos(math.pi * progress))
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._settings.learning_rate * rising * falling
-
-    def _progress(self, step: int, seconds: float) -> float:
-        minutes, epochs = self._settings.minutes, self._settings.epochs
-        if minutes is None and epochs is None:
-            epochs = _EPOCHS
-        of_steps = 0.0 if epochs is None else step / (epochs * self._epoch_steps)
-        of_time = 0.0 if minutes is None else seconds / (60 * minutes)
-        return min(max(of_steps, of_time), 1.0)
-
     def _judged(self, report: TrainReport) -> TrainReport:
         """Validate the averaged weights, and hand them out if they are the best so far."""
         network = replace(self._network, module=self._average.module)
@@ -248,34 +239,22 @@ class _Trainer:
         return f"{reason} The best network until then is kept."
 
 
-class _Average:
-    """An exponential moving average of all weights and running statistics."""
-
-    def __init__(self, module: nn.Module, decay: float = 0.99) -> None:
-        self.module = copy.deepcopy(module).eval()
-        self._decay = decay
-        self.updates = 0
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Move towards the present weights; early on faster, to forget where it began."""
-        self.updates += 1
-        decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        now = module.state_dict()
-        for name, mean in self.module.state_dict().items():
-            if mean.is_floating_point():
-                mean.lerp_(now[name], 1 - decay)
-            else:
-                mean.copy_(now[name])
-
-    @torch.no_grad()
-    def restore_buffers(self, module: nn.Module) -> None:
-        """Undo what a failed step did to the running statistics of a module."""
-        kept = dict(self.module.named_buffers())
-        for name, buffer in module.named_buffers():
-            buffer.copy_(kept[name])
-
-
 def _own_copy(network: Network) -> Network:
     module = copy.deepcopy(network.module).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return replace(network, module=module)
+
+
+def _rate(progress: float) -> float:
+    """Return the learning rate as a share of the highest: a short rise, then half a cosine."""
+    rising = min((progress + 0.1 * _WARM_UP) / _WARM_UP, 1.0)
+    return rising * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _progress(settings: TrainSettings, epochs_done: float, seconds: float) -> float:
+    """Return how much of the budget is used up, 0 to 1: of time or of epochs."""
+    minutes, epochs = settings.minutes, settings.epochs
+    if minutes is None and epochs is None:
+        epochs = _EPOCHS
+    of_epochs = 0.0 if epochs is None else epochs_done / epochs
+    of_time = 0.0 if minutes is None else seconds / (60 * minutes)
+    return min(max(of_epochs, of_time), 1.0)

@@ -8,7 +8,7 @@ from torch import nn
 
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
-from napari_tileseg.errors import ImageError, ModelFitError, NetworkError
+from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.samples import Sample
 from napari_tileseg.training.train import TrainReport, fast_precision, train
@@ -165,3 +165,8 @@ def test_a_model_with_several_classes_a_pixel_is_refused() -> None:
 
 def test_precision_is_one_that_the_device_has() -> None:
     assert fast_precision(torch.device("cpu")) in (Precision.BF16, Precision.FP32)
+
+
+def test_training_in_fp16_is_refused() -> None:
+    with pytest.raises(SettingsError, match="choose bf16"):
+        _run(_tiny(), QUICK.but(precision="fp16"))
