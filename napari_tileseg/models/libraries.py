@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module, metadata
 from typing import Any
 
@@ -16,6 +18,7 @@ def import_smp() -> Any:
     TilesegError
         If it is missing, or torch and torchvision do not fit each other.
     """
+    _load_triton_apart()
     try:
         return import_module("segmentation_models_pytorch")
     except RuntimeError as error:
@@ -31,6 +34,25 @@ def import_smp() -> Any:
             f"segmentation-models-pytorch cannot be loaded ({error}), so no network can be built. "
             "Install it again: pip install --force-reinstall segmentation-models-pytorch"
         ) from error
+
+
+def _load_triton_apart() -> None:
+    """Load triton, which torchvision makes torch load, so that it sees its own LLVM only.
+
+    OpenGL drivers bring an LLVM of another version into the process, for all to see. Once a
+    window has drawn something, loading triton in the usual way mixes the two and crashes.
+    """
+    deep_bind = getattr(os, "RTLD_DEEPBIND", None)
+    if deep_bind is None or "triton" in sys.modules:
+        return
+    before = sys.getdlopenflags()
+    sys.setdlopenflags(os.RTLD_NOW | deep_bind)
+    try:
+        import_module("triton")
+    except ImportError:
+        return  # torch without CUDA does without it
+    finally:
+        sys.setdlopenflags(before)
 
 
 def _version(distribution: str) -> str:
