@@ -97,8 +97,10 @@ def train(
 
     Raises
     ------
-    ModelFitError
+    ModelFitError, ImageError
         If the network cannot be trained on masks, or no mask says anything.
+    SettingsError
+        If the patch does not fit the network, or the precision is too coarse.
     NetworkError
         If the loss is not a number, time after time, before there is any result.
     """
@@ -121,6 +123,13 @@ def fast_precision(device: torch.device) -> Precision:
 def _check(network: Network, samples: Sequence[Sample], settings: TrainSettings) -> None:
     if settings.precision is Precision.FP16:
         raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
+    stride = network.spec.stride
+    if settings.patch % stride:
+        below = max(settings.patch // stride, 1) * stride
+        raise SettingsError(
+            f"The patch is {settings.patch} px, but '{network.spec.name}' reads multiples of "
+            f"{stride} px; choose {below} or {below + stride}."
+        )
     if network.spec.task is Task.MULTILABEL:
         raise ModelFitError(
             f"'{network.spec.name}' can give a pixel several classes at once; masks with one "

@@ -170,3 +170,9 @@ def test_precision_is_one_that_the_device_has() -> None:
 def test_training_in_fp16_is_refused() -> None:
     with pytest.raises(SettingsError, match="choose bf16"):
         _run(_tiny(), QUICK.but(precision="fp16"))
+
+
+def test_a_patch_off_the_stride_is_refused() -> None:
+    model = small_conv(stride=32)
+    with pytest.raises(SettingsError, match="100 px, .* choose 96 or 128"):
+        _run(model, QUICK.but(patch=100))
