@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import save as safetensors_bytes
-
 from napari_tileseg.engine.device import resolve_device
 from napari_tileseg.engine.network import Network
-from napari_tileseg.engine.spec import Architecture, ModelSpec
+from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError, OutputError
+from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.samples import bundled_checkpoints
@@ -32,10 +29,6 @@ from napari_tileseg.models import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FORMAT = "napari-tileseg"
-VERSION = 1
-_OF_THE_FILE = ("file", "sha256")
 
 
 def bundled_models() -> dict[str, Path]:
@@ -122,30 +115,10 @@ def save_model(network: Network, path: str | Path, *, half: bool = False) -> Pat
             f"'{network.spec.name}' cannot be saved: how to build it is not known. "
             "Load it together with its architecture."
         )
-    description = {
-        "format": FORMAT,
-        "version": VERSION,
-        "architecture": {
-            "name": network.architecture.name,
-            "arguments": network.architecture.arguments,
-        },
-        "spec": network.spec.to_dict(),
-        "provenance": {k: v for k, v in network.provenance.items() if k not in _OF_THE_FILE},
-    }
-    weights = {name: _stored(one, half) for name, one in network.module.state_dict().items()}
-    content = safetensors_bytes(weights, {FORMAT: json.dumps(description)})
+    content = own_format.to_bytes(network, network.architecture, half=half)
     with written_beside(target) as part:
         part.write_bytes(content)
     return target
-
-
-def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
-    tensor = tensor.detach().cpu().contiguous().clone()
-    if not half or not tensor.is_floating_point():
-        return tensor
-    short = tensor.half()
-    # a few statistics exceed the range of 16 bits; those stay as they are
-    return short if bool(torch.isfinite(short).all()) else tensor
 
 
 def _find(source: str | Path) -> Path:
@@ -186,20 +159,16 @@ def _from_safetensors(
     path: Path, architecture: Architecture | None, classes: Sequence[str] | None
 ) -> Network:
     weights, metadata = read_safetensors(path)
-    if FORMAT not in metadata:
+    if own_format.KEY not in metadata:
         return _from_state_dict(path, weights, architecture, classes)
-    description = _description(path, metadata[FORMAT])
-    recipe = _architecture(path, description)
-    module = registry.build(recipe)
-    fill(module, weights, path.name, recipe.name)
-    spec = ModelSpec.from_dict(description.get("spec", {}))
-    _check_fit(path, spec, registry.facts(module, recipe))
+    found = own_format.read(metadata[own_format.KEY], path.name)
+    module = registry.build(found.architecture)
+    fill(module, weights, path.name, found.architecture.name)
+    spec = found.spec
+    own_format.check_fit(spec, registry.facts(module, found.architecture), path.name)
     if classes is not None:
         spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
-    provenance = description.get("provenance")
-    return Network(
-        module, spec, recipe, _provenance(path, provenance if isinstance(provenance, dict) else {})
-    )
+    return Network(module, spec, found.architecture, _provenance(path, found.provenance))
 
 
 def _from_state_dict(
@@ -223,49 +192,6 @@ def _from_state_dict(
     fill(module, weights, path.name, recipe.name)
     spec = described(module, recipe, path.stem, classes)
     return Network(module, spec, recipe, _provenance(path, {}))
-
-
-def _description(path: Path, text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-        version = found["version"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"The description inside '{path.name}' cannot be read. Copy or download it again."
-        ) from error
-    if version != VERSION:
-        raise CheckpointError(
-            f"'{path.name}' was saved by a newer version (its format is {version}; this program "
-            f"reads {VERSION}). Update napari-tileseg: pip install --upgrade napari-tileseg"
-        )
-    return dict(found)
-
-
-def _architecture(path: Path, description: dict[str, Any]) -> Architecture:
-    found = description.get("architecture")
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("name"), str)
-        or not isinstance(found.get("arguments"), dict)
-    ):
-        raise CheckpointError(
-            f"'{path.name}' does not say how to build its network. Save it again."
-        )
-    return Architecture(registry.full_name(found["name"]), found["arguments"])
-
-
-def _check_fit(path: Path, spec: ModelSpec, known: registry.Facts) -> None:
-    if spec.n_outputs != known.outputs:
-        raise CheckpointError(
-            f"'{path.name}' names {len(spec.classes)} classes ({spec.task}), but its network gives "
-            f"{known.outputs} outputs. The file contradicts itself: save it again with matching "
-            "classes."
-        )
-    if len(spec.channels) != known.in_channels:
-        raise CheckpointError(
-            f"'{path.name}' says that it reads {len(spec.channels)} channels, but its network "
-            f"reads {known.in_channels}. The file contradicts itself: save it again."
-        )
 
 
 def _provenance(path: Path, stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,111 @@
+"""Our own checkpoints: one .safetensors file whose metadata says how to use the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+
+from napari_tileseg.engine.spec import Architecture, ModelSpec
+from napari_tileseg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.models.registry import Facts
+
+KEY = "napari-tileseg"
+"""Where the description stands in the metadata, and the name of the format in it."""
+
+VERSION = 1
+
+_OF_THE_FILE = ("file", "sha256")
+"""Provenance that is found out on loading, and would be wrong inside the file."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the metadata of one of our files says."""
+
+    architecture: Architecture
+    spec: ModelSpec
+    provenance: dict[str, Any]
+
+
+def to_bytes(network: Network, architecture: Architecture, *, half: bool) -> bytes:
+    """Return the content of a file with the weights and the description of a network."""
+    description = {
+        "format": KEY,
+        "version": VERSION,
+        "architecture": {"name": architecture.name, "arguments": architecture.arguments},
+        "spec": network.spec.to_dict(),
+        "provenance": {k: v for k, v in network.provenance.items() if k not in _OF_THE_FILE},
+    }
+    weights = {name: _stored(one, half) for name, one in network.module.state_dict().items()}
+    return bytes(save(weights, {KEY: json.dumps(description)}))
+
+
+def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    # tensors that share memory cannot be stored, hence the clone
+    tensor = tensor.detach().cpu().contiguous().clone()
+    if not half or not tensor.is_floating_point():
+        return tensor
+    short = tensor.half()
+    # a few statistics exceed the range of 16 bits; those stay as they are
+    return short if bool(torch.isfinite(short).all()) else tensor
+
+
+def read(text: str, file_name: str) -> Description:
+    """Read the description that stands in the metadata of a file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, incomplete, or from a newer version.
+    """
+    try:
+        found = json.loads(text)
+        version = found["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"The description inside '{file_name}' cannot be read. Copy or download it again."
+        ) from error
+    if version != VERSION:
+        raise CheckpointError(
+            f"'{file_name}' was saved by a newer version (its format is {version}; this program "
+            f"reads {VERSION}). Update napari-tileseg: pip install --upgrade napari-tileseg"
+        )
+    provenance = found.get("provenance")
+    return Description(
+        _architecture(found.get("architecture"), file_name),
+        ModelSpec.from_dict(found.get("spec", {})),
+        provenance if isinstance(provenance, dict) else {},
+    )
+
+
+def _architecture(found: object, file_name: str) -> Architecture:
+    if isinstance(found, dict):
+        name, arguments = found.get("name"), found.get("arguments")
+        if isinstance(name, str) and isinstance(arguments, dict):
+            return Architecture(name, arguments)
+    raise CheckpointError(
+        f"'{file_name}' does not say how to build its network. Save it again, or load its "
+        "weights together with an architecture."
+    )
+
+
+def check_fit(spec: ModelSpec, known: Facts, file_name: str) -> None:
+    """Raise `CheckpointError` if a description and its network contradict each other."""
+    if spec.n_outputs != known.outputs:
+        raise CheckpointError(
+            f"'{file_name}' names {len(spec.classes)} classes ({spec.task}), but its network gives "
+            f"{known.outputs} outputs. The file contradicts itself: save it again with matching "
+            "classes."
+        )
+    if len(spec.channels) != known.in_channels:
+        raise CheckpointError(
+            f"'{file_name}' says that it reads {len(spec.channels)} channels, but its network "
+            f"reads {known.in_channels}. The file contradicts itself: save it again."
+        )
