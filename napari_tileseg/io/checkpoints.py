@@ -17,7 +17,7 @@ from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
-from napari_tileseg.io.specs import described, named_classes
+from napari_tileseg.io.specs import described, named_classes, with_facts
 from napari_tileseg.io.state_dicts import (
     Weights,
     fill,
@@ -164,8 +164,8 @@ def _from_safetensors(
     found = own_format.read(metadata[own_format.KEY], path.name)
     module = registry.build(found.architecture)
     fill(module, weights, path.name, found.architecture.name)
-    spec = found.spec
-    own_format.check_fit(spec, registry.facts(module, found.architecture), path.name)
+    own_format.check_fit(found.spec, registry.facts(module, found.architecture), path.name)
+    spec = with_facts(found.spec, module, found.architecture)
     if classes is not None:
         spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
     return Network(module, spec, found.architecture, _provenance(path, found.provenance))

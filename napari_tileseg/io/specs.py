@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.network import modules_with_global_context
@@ -55,15 +56,24 @@ def described(
     known = facts(module, architecture)
     encoder = architecture.arguments.get("encoder_name", "resnet34")
     mean, std = intensities_of(encoder, known.in_channels, encoder_weights)
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         classes=named_classes(classes, known.outputs, name),
         channels=_CHANNELS.get(known.in_channels)
         or tuple(f"channel {index + 1}" for index in range(known.in_channels)),
         task=Task.BINARY if known.outputs == 1 else Task.MULTICLASS,
         normalisation=Normalisation(NormalisationKind.FIXED, mean, std),
-        stride=known.stride,
         tile=architecture.arguments.get("img_size") or max(_TILE, known.stride),
+    )
+    return with_facts(spec, module, architecture)
+
+
+def with_facts(spec: ModelSpec, module: nn.Module, architecture: Architecture) -> ModelSpec:
+    """Return a description with what the network itself says: its stride, what sees it all."""
+    known = facts(module, architecture)
+    return replace(
+        spec,
+        stride=known.stride,
         global_context=(*known.size_dependent, *modules_with_global_context(module)),
     )
 

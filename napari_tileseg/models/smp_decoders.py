@@ -96,10 +96,19 @@ class SmpDecoder:
         import torch
 
         side = int(arguments.get("img_size") or max(self.stride_of(module), 32))
-        with torch.inference_mode():
-            answer: torch.Tensor = module(
-                torch.zeros(1, arguments.get("in_channels", 3), side, side)
-            )
+        ran: set[nn.Module] = set()
+        hooks = [
+            one.register_forward_pre_hook(lambda one, _: ran.add(one)) for one in module.modules()
+        ]
+        try:
+            with torch.inference_mode():
+                answer: torch.Tensor = module(
+                    torch.zeros(1, arguments.get("in_channels", 3), side, side)
+                )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        _drop_idle_pools(module, ran)
         return side, int(answer.shape[-1])
 
     def _check(self, arguments: Mapping[str, Any], signature: inspect.Signature) -> None:
@@ -119,6 +128,19 @@ class SmpDecoder:
         check_names(self.class_name, arguments, allowed)
         check_values(self.class_name, arguments)
         check_encoder(arguments.get("encoder_name", "resnet34"))
+
+
+def _drop_idle_pools(module: nn.Module, ran: set[nn.Module]) -> None:
+    """Replace the pools of a classifier that is not there.
+
+    They never run, but look as if the network pooled over its whole input.
+    """
+    from torch import nn
+
+    for part in list(module.modules()):
+        for name, child in list(part.named_children()):
+            if child not in ran and "Pool" in type(child).__name__ and not child.state_dict():
+                setattr(part, name, nn.Identity())
 
 
 def _modern(arguments: Mapping[str, Any]) -> dict[str, Any]:

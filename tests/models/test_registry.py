@@ -4,6 +4,7 @@ from importlib import import_module
 import pytest
 import torch
 
+from napari_tileseg.engine.network import modules_with_global_context
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError, TilesegError
 from napari_tileseg.models import libraries, registry
@@ -58,6 +59,17 @@ def test_facts_hold_what_a_description_needs() -> None:
 
 def test_names_are_found_without_prefix_and_in_any_case() -> None:
     assert registry.full_name("unet") == registry.full_name("SMP.UNET") == "smp.Unet"
+
+
+@pytest.mark.parametrize("encoder", ["timm-tf_efficientnet_lite0", "mobilenet_v2", "resnet18"])
+def test_the_idle_pooling_of_a_classifier_is_no_global_context(encoder: str) -> None:
+    module = registry.build(recipe("smp.Unet", encoder_name=encoder))
+    assert modules_with_global_context(module) == ()
+
+
+def test_pooling_that_runs_is_global_context() -> None:
+    module = registry.build(recipe("smp.Unet", decoder_attention_type="scse"))
+    assert any("AdaptiveAvgPool2d" in one for one in modules_with_global_context(module))
 
 
 def test_weights_are_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
