@@ -67,26 +67,32 @@ def _is_checkpoint(path: Path) -> bool:
     return not path.exists() or path.suffix.lower() in _CHECKPOINTS
 
 
-def _lines(facts: dict[str, Any]) -> list[str]:
+def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     """Return one line for each fact that says something."""
     lines = []
     for name, value in facts.items():
         if value in (None, [], (), {}) or (name == "levels" and len(value) == 1):
             continue
-        label = name.replace("_", " ").replace("pixel size um", "pixel size (µm)")
-        lines.append(f"{label + ':':<18} {_sentence(name, value)}")
+        label = indent + name.replace("_", " ").replace("pixel size um", "pixel size (µm)") + ":"
+        if isinstance(value, dict):
+            lines += [label, *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{label:<18} {_sentence(name, value)}")
     return lines
 
 
 def _sentence(name: str, value: Any) -> str:
-    if name == "classes":
-        return ", ".join(f"{one['name']} ({one['colour']})" for one in value)
-    if name == "levels":
-        return ", ".join(" x ".join(str(n) for n in level) for level in value)
     if name == "shape":
         return " x ".join(f"{n:,}" for n in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_sentence('', one)}" for key, one in value.items())
+    if name == "levels":
+        return ", ".join(_sentence("shape", level) for level in value)
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(_short(one) for one in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _short(value: Any) -> str:
+    """Return the name of what has one: checksums are for `--json`."""
+    if not isinstance(value, dict) or "name" not in value:
+        return str(value)
+    return f"{value['name']} ({value['colour']})" if "colour" in value else str(value["name"])

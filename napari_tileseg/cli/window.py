@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 600.0
 _SETTLE_S = 1.0
+_PICTURE_PX = (1500, 940)
 
 
 def open_demo(screenshot: Path | None = None) -> None:
@@ -37,6 +38,8 @@ def open_demo(screenshot: Path | None = None) -> None:
             'pip install "napari-tileseg[all]", or use --headless.'
         ) from error
     viewer = napari.Viewer(title="napari-tileseg demo")
+    if screenshot is not None:
+        viewer.window.resize(*_PICTURE_PX)
     _, widget = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
     widget.open_sample_and_run()
     if screenshot is None:
@@ -44,6 +47,8 @@ def open_demo(screenshot: Path | None = None) -> None:
         return
     try:
         problem = _wait_for_end(widget)
+        viewer.reset_view()
+        _live(_SETTLE_S)
         _photograph(viewer, screenshot)
     finally:
         viewer.close()
@@ -61,10 +66,8 @@ def _wait_for_end(widget: Any) -> str:
         view = widget.session.view
         notice = view.notice
         if notice is not None and notice.severity is Severity.ERROR:
-            _live(_SETTLE_S)
             return str(notice.text)
         if view.state in (State.FINISHED, State.CANCELLED):
-            _live(_SETTLE_S)
             return ""
     return "The run did not end within ten minutes; the picture shows how far it was."
 
