@@ -51,14 +51,15 @@ def show_part(layer: Labels, region: Region) -> None:
 
 
 def _show_part(layer: Labels, region: Region) -> None:
-    if layer.loaded and not _shares_canvas(layer):
+    if not layer.loaded:
+        return  # the slice on its way is a view of the same array, drawn when it arrives
+    if not _shares_canvas(layer):
         layer.refresh(extent=False, thumbnail=False, highlight=False)
         return
-    if layer.loaded and layer._get_update_slices(region) is None:
+    if layer._get_update_slices(region) is None:
         return  # another plane than the displayed one
-    # while napari slices in the background it keeps what is accumulated here; see `show_pending`
     layer._accumulate_updated_slice(region)
-    if layer.loaded and max(layer._slice.image.raw.shape) > _TEXTURE_PX:
+    if max(layer._slice.image.raw.shape) > _TEXTURE_PX:
         _show_pending_later(layer)
     else:
         layer._partial_labels_refresh()
@@ -67,7 +68,7 @@ def _show_part(layer: Labels, region: Region) -> None:
 def _show_pending_later(layer: Labels) -> None:
     """Show what is pending after a while, once for all that comes until then."""
     if QCoreApplication.instance() is None:
-        show_pending(layer)
+        layer._partial_labels_refresh()
     elif layer not in _waiting:
         _waiting.add(layer)
         QTimer.singleShot(_SLOW_SHOW_MS, partial(_show_waiting, weakref.ref(layer)))
@@ -77,29 +78,12 @@ def _show_waiting(reference: weakref.ref[Labels]) -> None:
     layer = reference()
     if layer is not None:
         _waiting.discard(layer)
-        show_pending(layer)
+        layer._partial_labels_refresh()
 
 
 def _shares_canvas(layer: Labels) -> bool:
     """Say whether what is on the canvas is a view of the layer's own array."""
     return not layer._slice.empty and np.may_share_memory(layer.data, layer._slice.image.raw)
-
-
-def show_pending(layer: Labels) -> None:
-    """Show what was written while napari was slicing the layer in the background."""
-    try:
-        layer._partial_labels_refresh()
-    except AttributeError:
-        layer.refresh(extent=False, thumbnail=False, highlight=False)
-
-
-def on_loaded(layer: Labels) -> None:
-    """Call `show_pending` each time background slicing of the layer has come to its end."""
-    try:
-        emitter = layer._slicing_state.loaded_data
-    except AttributeError:
-        return  # without background slicing nothing can be pending
-    emitter.connect(lambda: show_pending(layer))
 
 
 def forget_pending(layer: Labels) -> None:

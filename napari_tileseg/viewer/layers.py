@@ -68,7 +68,6 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
             **{"name": "Segmentation"} | options,
         )
         self.events.add(vouched_changed=Event)
-        internals.on_loaded(self)
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], *, classes: Sequence[ClassInfo], **options: Any) -> Self:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -145,6 +146,17 @@ def test_streaming_asks_for_no_full_upload(viewer, monkeypatch):
     assert full == []
 
 
+def test_without_the_partial_path_of_napari_the_canvas_is_right_all_the_same(viewer, monkeypatch):
+    layer = _add(viewer)
+    before = _shot(viewer)
+    monkeypatch.delattr(Labels, "_get_update_slices")
+    _stream_noise(layer)
+    after = _shot(viewer)
+    layer.refresh()
+    np.testing.assert_array_equal(after, _shot(viewer))
+    assert (after != before).any()
+
+
 def test_a_hidden_layer_takes_blocks_and_shows_them_when_it_comes_back(viewer):
     layer = _add(viewer)
     layer.visible = False
@@ -168,6 +180,7 @@ def test_blocks_that_come_while_napari_slices_in_the_background_are_shown(viewer
         met = 0
         for plane in (1, 2, 3, 0, 1):
             viewer.dims.set_point(0, plane)
+            time.sleep(0.15)  # the slice is cut by now, and waits for the event loop
             met += not layer.loaded
             _stream_noise(layer, plane)
             qtbot.waitUntil(lambda: layer.loaded)
