@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from napari_tileseg.engine.device import fast_precision
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.samples import Sample
-from napari_tileseg.training.train import TrainReport, fast_precision, train
+from napari_tileseg.training.train import TrainReport, train
 from stubs import network, small_conv
 
 QUICK = TrainSettings(
@@ -174,5 +175,5 @@ def test_training_in_fp16_is_refused() -> None:
 
 def test_a_patch_off_the_stride_is_refused() -> None:
     model = small_conv(stride=32)
-    with pytest.raises(SettingsError, match="100 px, .* choose 96 or 128"):
+    with pytest.raises(SettingsError, match=r"100 px, .* choose 96 or 128"):
         _run(model, QUICK.but(patch=100))
