@@ -66,6 +66,21 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, dtype)
 
 
+def fast_precision(device: torch.device) -> Precision:
+    """Return the number format a device is fastest in and that has the range of fp32."""
+    if device.type == "cuda":
+        return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
+    # older versions of torch do not know what the processor can do
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return Precision.BF16 if device.type == "cpu" and native else Precision.FP32
+
+
+def in_fast_layout(tiles: torch.Tensor) -> torch.Tensor:
+    """Put channels last in memory where that is faster: images (B, C, H, W), not volumes."""
+    return tiles.contiguous(memory_format=torch.channels_last) if tiles.ndim == 4 else tiles
+
+
 def default_batch(device: torch.device) -> int:
     """Return how many tiles to run at once if nobody says."""
     return 1 if device.type == "cpu" else 4

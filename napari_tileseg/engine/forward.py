@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_tileseg.engine.device import autocast, is_out_of_memory, release_memory
+from napari_tileseg.engine.device import (
+    autocast,
+    in_fast_layout,
+    is_out_of_memory,
+    release_memory,
+)
 from napari_tileseg.settings import Precision
 
 if TYPE_CHECKING:
@@ -76,7 +81,7 @@ class Forward:
     def _run(self, raw: NDArray[Any]) -> torch.Tensor:
         with torch.inference_mode(), autocast(self._device, self._precision):
             pixels = self._scaling.apply(torch.from_numpy(raw).to(self._device))
-            return self._network.logits(pixels)
+            return self._network.logits(in_fast_layout(pixels))
 
     def _halves(self, raw: NDArray[Any]) -> torch.Tensor:
         middle = (len(raw) + 1) // 2

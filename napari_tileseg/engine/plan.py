@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.device import autocast, default_batch, resolve_device
 from napari_tileseg.engine.probe import receptive_field
-from napari_tileseg.engine.tiles import TileGrid, cut_image
+from napari_tileseg.engine.tiles import TileGrid, cut_image, round_up
 from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Blend, Mode, Precision
 
@@ -89,7 +89,7 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
     mode = _resolved_mode(source, network, settings, notes)
     blend = Blend.CROP if mode is Mode.EXACT else settings.blend or Blend.GAUSSIAN
     if mode is Mode.WHOLE:
-        tile = step = tuple(_up(size, spec.stride) for size in source.spatial_shape)
+        tile = step = tuple(round_up(size, spec.stride) for size in source.spatial_shape)
     elif mode is Mode.EXACT:
         tile, step = _exact_tile_and_step(network, settings)
     else:
@@ -138,7 +138,7 @@ def _tile_and_step(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     stride = network.spec.stride
     wanted = settings.tile or network.spec.tile
-    tile = _up(wanted, stride)
+    tile = round_up(wanted, stride)
     if tile != wanted:
         notes.append(
             f"Tiles are {tile} px, not {wanted} px: this network needs multiples of {stride} px."
@@ -160,16 +160,12 @@ def _exact_tile_and_step(
             f"'{spec.name}' looks at the whole of its input ({why}), so tiles can never equal "
             "the whole image. Choose mode 'whole' if the image fits, else mode 'blend'."
         )
-    halo = _up(field.halo, spec.stride)
+    halo = round_up(field.halo, spec.stride)
     least = 2 * halo + spec.stride
-    tile = _up(settings.tile or max(spec.tile, 4 * halo), spec.stride)
+    tile = round_up(settings.tile or max(spec.tile, 4 * halo), spec.stride)
     if tile < least:
         raise SettingsError(
             f"Tiles of {tile} px are too small for mode 'exact': this network needs {halo} px of "
             f"context on every side. Choose a tile of at least {least} px, or leave it out."
         )
     return (tile,) * spec.spatial_dims, (tile - 2 * halo,) * spec.spatial_dims
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple

@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from napari_tileseg.engine.tiles import round_up
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -81,7 +83,7 @@ def _probed(network: Network) -> ReceptiveField:
 def _along(module: nn.Module, network: Network, axis: int) -> tuple[int, int, bool, int]:
     left = right = 0
     for length in _LENGTHS:
-        padded = _up(length, network.spec.stride)
+        padded = round_up(length, network.spec.stride)
         left, right, inside = _spread(module, network, axis, padded)
         if inside:
             break
@@ -118,7 +120,7 @@ def _spread(module: nn.Module, network: Network, axis: int, length: int) -> tupl
 @torch.inference_mode()
 def _size_dependent(module: nn.Module, network: Network, axis: int, halo: int, length: int) -> bool:
     """Compare the same pixels in two inputs of different length, away from the far end."""
-    more = _up(max(64, length // 3), network.spec.stride)
+    more = round_up(max(64, length // 3), network.spec.stride)
     generator = torch.Generator().manual_seed(0)
     channels = len(network.spec.channels)
     long = torch.rand((1, channels, *_strip(network, axis, length + more)), generator=generator)
@@ -132,7 +134,3 @@ def _strip(network: Network, axis: int, length: int) -> list[int]:
     shape = [network.spec.stride] * network.spec.spatial_dims
     shape[axis] = length
     return shape
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple

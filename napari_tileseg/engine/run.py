@@ -14,6 +14,7 @@ from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.network import Network, interruptible
 from napari_tileseg.engine.normalise import scaling_for
+from napari_tileseg.engine.precision import resolve_precision
 from napari_tileseg.engine.schedule import Focus, Schedule
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class _Run:
         self._network = network
         self._shares = Shares(plan.grid, plan.blend, plan.device)
         scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
-        self._forward = Forward(network, scaling, plan.device, plan.precision)
+        precision = resolve_precision(plan, source, network, scaling)
+        self._forward = Forward(network, scaling, plan.device, precision)
         self._canvases: dict[tuple[int, ...], Canvas] = {}
         self._done = 0
 

@@ -77,6 +77,11 @@ class Cut:
         return tuple(start - here for start in self.starts if abs(start - here) < self.tile)
 
 
+def round_up(size: int, multiple: int) -> int:
+    """Return the smallest multiple that is at least `size`."""
+    return -(-size // multiple) * multiple
+
+
 def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = False) -> Cut:
     """Cut one axis into tiles.
 
@@ -104,7 +109,7 @@ def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = F
             f"Tiles of {tile} px every {step} px do not lie on the network's grid: both have to "
             f"be multiples of {stride} px, and the step at most the tile."
         )
-    padded = -(-size // stride) * stride
+    padded = round_up(size, stride)
     tile = min(tile, padded)
     last = padded - tile
     starts = (*range(0, last, step), last)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_tileseg.engine.device import autocast, memory_errors_explained, resolve_device
+from napari_tileseg.engine.device import (
+    autocast,
+    fast_precision,
+    memory_errors_explained,
+    resolve_device,
+)
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
@@ -108,16 +113,6 @@ def train(
     _check(network, samples, settings)
     with memory_errors_explained(resolve_device(settings.device)):
         yield from _Trainer(network, samples, validation, settings).run()
-
-
-def fast_precision(device: torch.device) -> Precision:
-    """Return the number format a device trains fastest in without losing accuracy."""
-    if device.type == "cuda":
-        return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
-    # older versions of torch do not know what the processor can do
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return Precision.BF16 if device.type == "cpu" and native else Precision.FP32
 
 
 def _check(network: Network, samples: Sequence[Sample], settings: TrainSettings) -> None:

@@ -191,7 +191,7 @@ def test_the_first_tile_lies_at_the_focus_and_shows_at_once():
 
 def test_no_tile_is_computed_before_it_is_asked_for():
     inner = Counting(small_conv().module)
-    patches = nts.stream(np.zeros((300, 300)), network(inner), device="cpu")
+    patches = nts.stream(np.zeros((150, 150)), network(inner), device="cpu")
     assert len(inner.shapes) == 0
     next(patches)
     assert len(inner.shapes) == 1

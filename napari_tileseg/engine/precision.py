@@ -1,0 +1,142 @@
+"""Half precision, but only where it is harmless on this image and faster on this device."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_tileseg.engine.device import fast_precision
+from napari_tileseg.engine.forward import Forward
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.engine.tiles import round_up
+from napari_tileseg.settings import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.normalise import Scaling
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.source import Source
+
+_LOG = logging.getLogger(__name__)
+
+_WORTHWHILE_TILES = 64
+"""Shorter runs are over before a comparison would pay."""
+
+_SAMPLES = 8
+_SAMPLE_PX = 256
+_AGREEMENT = 0.995
+_NEAR_TIE = 0.1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Half precision against full precision on a few pieces of one image.
+
+    Attributes
+    ----------
+    agreement
+        Share of pixels with the same label.
+    margin
+        Median difference between the two highest probabilities, in full precision, where
+        labels differ; 0 if none does.
+    speed_up
+        How many times faster half precision is.
+    """
+
+    agreement: float
+    margin: float
+    speed_up: float
+
+    @property
+    def harmless(self) -> bool:
+        """Whether labels hardly change, and only where the network is undecided anyway."""
+        return self.agreement >= _AGREEMENT and self.margin <= _NEAR_TIE
+
+
+def resolve_precision(plan: Plan, source: Source, network: Network, scaling: Scaling) -> Precision:
+    """Return the precision of a run: what was asked for, or what a comparison allows."""
+    candidate = fast_precision(plan.device)
+    if plan.precision is not Precision.AUTO:
+        return plan.precision
+    if candidate is Precision.FP32 or plan.n_tiles < _WORTHWHILE_TILES:
+        return Precision.FP32
+    pieces = _pieces(plan, source, network)
+    found = compare(
+        [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],
+        network,
+        pieces,
+    )
+    chosen = candidate if found.harmless and found.speed_up > 1 else Precision.FP32
+    _LOG.info(
+        "computing in %s: %s agrees with fp32 on %.2f %% of pixels (median margin where not: "
+        "%.3f) and is %.2f times as fast",
+        chosen,
+        candidate,
+        100 * found.agreement,
+        found.margin,
+        found.speed_up,
+    )
+    return chosen
+
+
+def compare(
+    full_and_half: Sequence[Forward], network: Network, pieces: Sequence[NDArray[np.generic]]
+) -> Comparison:
+    """Run the same pieces (1, channels, *spatial) in both precisions, in turn."""
+    equal, pixels, margins = 0, 0, []
+    seconds: list[list[float]] = [[], []]
+    for forward in full_and_half:
+        forward(pieces[0])
+    for piece in pieces:
+        answers = []
+        for forward, times in zip(full_and_half, seconds, strict=True):
+            start = time.perf_counter()
+            answers.append(forward(piece)[0].cpu())
+            times.append(time.perf_counter() - start)
+        labels = [network.decide(answer) for answer in answers]
+        differ = labels[0] != labels[1]
+        equal += int((~differ).sum())
+        pixels += differ.numel()
+        margins.append(_margins(network, answers[0])[differ])
+    flipped = torch.cat(margins)
+    margin = float(flipped.median()) if len(flipped) else 0.0
+    full, half = (float(np.median(times)) for times in seconds)
+    return Comparison(equal / pixels, margin, full / half)
+
+
+def _margins(network: Network, logits: torch.Tensor) -> torch.Tensor:
+    """Return how far each decision is from going the other way, in probability."""
+    sure = network.probabilities(logits)
+    if network.spec.task is Task.MULTILABEL:
+        return (sure - network.spec.threshold).abs()
+    highest = sure.topk(2, dim=0).values
+    return highest[0] - highest[1]
+
+
+def _pieces(plan: Plan, source: Source, network: Network) -> list[NDArray[np.generic]]:
+    """Read pieces spread over all planes and tiles."""
+    planes = list(np.ndindex(*plan.leading_shape))
+    sides = [min(length, round_up(_SAMPLE_PX, network.spec.stride)) for length in plan.tile]
+    pieces = []
+    for share in np.linspace(0.1, 0.9, _SAMPLES):
+        tile = plan.grid[int(share * len(plan.grid))]
+        plane = planes[int(share * len(planes))]
+        region = tuple(
+            slice(part.start, min(part.start + side, size))
+            for part, side, size in zip(tile.core, sides, source.spatial_shape, strict=True)
+        )
+        block = source.read(plane, region, plan.channels)
+        missing = [
+            (0, side - (part.stop - part.start)) for part, side in zip(region, sides, strict=True)
+        ]
+        pieces.append(np.pad(block, [(0, 0), *missing], mode="symmetric")[None])
+    return pieces

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_tileseg.engine import precision
+from napari_tileseg.engine.forward import Forward
+from napari_tileseg.engine.normalise import Scaling
+from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.precision import Comparison, compare, resolve_precision
+from napari_tileseg.engine.source import Source
+from napari_tileseg.settings import Precision, RunSettings
+from stubs import network
+
+IDENTITY = Scaling((1.0,), (0.0,))
+
+
+class Contrast(nn.Module):
+    """Foreground where brighter than 0.5, found on top of an offset that eats half precision."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+        self.conv = nn.Conv2d(1, 1, 1)
+        nn.init.ones_(self.conv.weight)
+        nn.init.constant_(self.conv.bias, offset)
+
+    def forward(self, tiles):
+        raised = self.conv(tiles).float() - self.offset
+        return 20 * torch.cat([0.5 - raised, raised - 0.5], dim=1)
+
+
+def _resolved(module, monkeypatch, image, **options):
+    monkeypatch.setattr(precision, "fast_precision", lambda device: Precision.BF16)
+    model, source = network(module, outputs=2), Source(image)
+    plan = make_plan(source, model, RunSettings(device="cpu", **options))
+    return resolve_precision(plan, source, model, IDENTITY)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).random((400, 400)).astype(np.float32)
+
+
+def test_half_precision_that_changes_labels_is_refused_and_said(monkeypatch, image, caplog):
+    with caplog.at_level(logging.INFO, precision.__name__):
+        assert _resolved(Contrast(300), monkeypatch, image) is Precision.FP32
+    assert "computing in fp32: bf16 agrees with fp32 on" in caplog.text
+
+
+def test_half_precision_that_is_harmless_and_faster_is_taken(monkeypatch, image):
+    harmless = Comparison(agreement=0.999, margin=0.01, speed_up=1.5)
+    monkeypatch.setattr(precision, "compare", lambda *_: harmless)
+    assert _resolved(Contrast(0), monkeypatch, image) is Precision.BF16
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Comparison(agreement=0.99, margin=0.01, speed_up=2),
+        Comparison(agreement=0.999, margin=0.3, speed_up=2),
+        Comparison(agreement=1, margin=0, speed_up=0.9),
+    ],
+)
+def test_half_precision_has_to_be_both_harmless_and_faster(monkeypatch, image, found):
+    monkeypatch.setattr(precision, "compare", lambda *_: found)
+    assert _resolved(Contrast(0), monkeypatch, image) is Precision.FP32
+
+
+def test_what_was_asked_for_is_taken_without_a_comparison(monkeypatch, image):
+    monkeypatch.setattr(precision, "compare", None)
+    assert _resolved(Contrast(300), monkeypatch, image, precision="bf16") is Precision.BF16
+
+
+def test_a_short_run_stays_in_full_precision_without_a_comparison(monkeypatch, image):
+    monkeypatch.setattr(precision, "compare", None)
+    assert _resolved(Contrast(0), monkeypatch, image[:60]) is Precision.FP32
+
+
+def test_the_comparison_counts_what_differs():
+    model = network(Contrast(0), outputs=2)
+    full = Forward(model, IDENTITY, torch.device("cpu"), Precision.FP32)
+    shifted = Forward(model, Scaling((1.0,), (0.01,)), torch.device("cpu"), Precision.FP32)
+    ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 1, 1, -1)
+    found = compare([full, shifted], model, [ramp] * 3)
+    assert found.agreement == pytest.approx(0.99, abs=0.002)
+    assert 0 < found.margin < 0.25
+    same = compare([full, full], model, [ramp] * 3)
+    assert (same.agreement, same.margin) == (1, 0)
