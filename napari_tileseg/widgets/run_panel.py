@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_tileseg.session import State
 from napari_tileseg.settings import Mode, RunSettings
 from napari_tileseg.widgets.form import SettingsForm
+from napari_tileseg.widgets.progress_bar import ProgressBar
 from napari_tileseg.widgets.step import Fold
 from napari_tileseg.widgets.text import Text
 
@@ -46,10 +47,7 @@ class RunPanel(QWidget):
         self.run.clicked.connect(self._on_run)
         self.pause.clicked.connect(self.pause_requested)
         self.cancel.clicked.connect(self.cancel_requested)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 1000)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = ProgressBar()
         self._progress = QLabel()
         self._seen = QLabel()
         self._seen.setObjectName("dim")
@@ -96,7 +94,7 @@ class RunPanel(QWidget):
         self._problem.say("" if view.busy else view.plan_note)
         self._show_buttons(view)
         self.bar.setVisible(view.progress is not None)
-        self.bar.setValue(round(1000 * (view.progress or 0)))
+        self.bar.set_share(view.progress or 0.0)
         self._progress.setText(view.progress_text)
         self._seen.setText("view complete" if view.view_complete else "")
         for label in (self._progress, self._seen):

@@ -40,8 +40,7 @@ QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-he
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }
-QProgressBar { background: $foreground; border-radius: 3px; border: 0px; }
-QProgressBar::chunk { background: $current; border-radius: 3px; }
+#bar { color: $current; selection-background-color: $primary; background: transparent; }
 """)
 
 
