@@ -62,12 +62,25 @@ class Canvas:
         Logits for each pixel.
     device
         Where the sums are kept.
+    wanted
+        (tiles,) bool: those that will come; all of them if None. Pixels under a tile that
+        does not come are never final.
     """
 
-    def __init__(self, grid: TileGrid, n_outputs: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        grid: TileGrid,
+        n_outputs: int,
+        device: torch.device | str = "cpu",
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> None:
         self._grid = grid
         self._n_outputs = n_outputs
         self._device = torch.device(device)
+        if wanted is None:
+            wanted = np.ones(len(grid), bool)
+        self._to_come = int(wanted.sum())
+        self._wanted = wanted.reshape([len(axis) for axis in grid.axes])
         self._waiting: NDArray[np.int32] = _outer_product([axis.cover for axis in grid.axes])
         self._alone = self._waiting.max() == 1
         self._block = grid.tile_shape
@@ -81,8 +94,8 @@ class Canvas:
 
     @property
     def complete(self) -> bool:
-        """Whether every pixel is final."""
-        return not self._waiting.any()
+        """Whether every tile that was to come has come."""
+        return self._to_come == 0
 
     def add(self, tile: Tile, logits: torch.Tensor, share: torch.Tensor) -> Merged:
         """Add a tile.
@@ -99,6 +112,7 @@ class Canvas:
         core = logits[(slice(None), *tile.core_within)]
         steps = (core.clamp(-LIMIT, LIMIT) * (share * UNIT)).round_().to(torch.int32)
         sums = steps if self._alone else self._added(tile, steps)
+        self._to_come -= 1
         return Merged(sums, tuple(self._newly_final(tile)))
 
     def _added(self, tile: Tile, steps: torch.Tensor) -> torch.Tensor:
@@ -138,11 +152,11 @@ class Canvas:
             yield key, in_block, in_core
 
     def _tiles_over(self, key: tuple[int, ...]) -> int:
-        count = 1
+        over = []
         for place, length, axis in zip(key, self._block, self._grid.axes, strict=True):
             first, last = place * length, (place + 1) * length
-            count *= sum(1 for start, stop in axis.cores if start < last and stop > first)
-        return count
+            over.append([start < last and stop > first for start, stop in axis.cores])
+        return int(self._wanted[np.ix_(*over)].sum())
 
     def _newly_final(self, tile: Tile) -> Iterator[Box]:
         cells = tuple(

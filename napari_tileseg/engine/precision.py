@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from napari_tileseg.engine.device import fast_precision
 from napari_tileseg.engine.forward import Forward
+from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.settings import Precision
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
 
@@ -62,13 +62,18 @@ class Comparison:
         return self.agreement >= _AGREEMENT and self.margin <= _NEAR_TIE
 
 
-def resolve_precision(plan: Plan, source: Source, network: Network, scaling: Scaling) -> Precision:
-    """Return the precision of a run: what was asked for, or what a comparison allows."""
-    candidate = fast_precision(plan.device)
+def resolved_precision(plan: Plan, source: Source, network: Network) -> Plan:
+    """Return the plan with its precision decided; without a comparison if it was asked for."""
     if plan.precision is not Precision.AUTO:
-        return plan.precision
+        return plan
+    return replace(plan, precision=_chosen(plan, source, network))
+
+
+def _chosen(plan: Plan, source: Source, network: Network) -> Precision:
+    candidate = fast_precision(plan.device)
     if candidate is Precision.FP32 or plan.n_tiles < _WORTHWHILE_TILES:
         return Precision.FP32
+    scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
     pieces = _pieces(plan, source, network)
     found = compare(
         [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],

@@ -14,7 +14,7 @@ from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.network import Network, interruptible
 from napari_tileseg.engine.normalise import scaling_for
-from napari_tileseg.engine.precision import resolve_precision
+from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.schedule import Focus, Schedule
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def stream_plan(
     focus: Focus | None = None,
     should_stop: Callable[[], bool] | None = None,
     provisional: bool = True,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Iterator[Patch]:
     """Run a plan.
 
@@ -78,6 +79,9 @@ def stream_plan(
     provisional
         Whether to show what may still change: one patch for each tile that has neighbours to
         come. Final patches alone cover every pixel exactly once.
+    wanted
+        (*planes, tiles) bool: the tiles to compute, all of them if None. Pixels under a tile
+        that is left out are never final; the others get the same bits as in a full run.
 
     Yields
     ------
@@ -91,8 +95,9 @@ def stream_plan(
     """
     network.module.to(plan.device).eval()
     stop = should_stop or (lambda: False)
-    run = _Run(plan, source, network)
-    schedule = Schedule(plan.grid, plan.leading_shape, focus)
+    plan = resolved_precision(plan, source, network)
+    run = _Run(plan, source, network, wanted)
+    schedule = Schedule(plan.grid, plan.leading_shape, focus, wanted)
     with interruptible(network.module, stop), memory_errors_explained(plan.device):
         while True:
             plane, numbers = schedule.take(plan.batch)
@@ -104,14 +109,17 @@ def stream_plan(
 class _Run:
     """The state of one run: a canvas for each plane that is begun, and how far it is."""
 
-    def __init__(self, plan: Plan, source: Source, network: Network) -> None:
+    def __init__(
+        self, plan: Plan, source: Source, network: Network, wanted: NDArray[np.bool_] | None
+    ) -> None:
         self._plan = plan
+        self._wanted = wanted
+        self._total = plan.n_tiles if wanted is None else int(wanted.sum())
         self._source = source
         self._network = network
         self._shares = Shares(plan.grid, plan.blend, plan.device)
         scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
-        precision = resolve_precision(plan, source, network, scaling)
-        self._forward = Forward(network, scaling, plan.device, precision)
+        self._forward = Forward(network, scaling, plan.device, plan.precision)
         self._canvases: dict[tuple[int, ...], Canvas] = {}
         self._done = 0
 
@@ -120,8 +128,7 @@ class _Run:
     ) -> Iterator[Patch]:
         canvas = self._canvases.get(plane)
         if canvas is None:
-            canvas = Canvas(self._plan.grid, self._network.spec.n_outputs, self._plan.device)
-            self._canvases[plane] = canvas
+            canvas = self._canvases[plane] = self._new_canvas(plane)
         raw = [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
         for tile, logits in zip(tiles, self._forward(np.stack(raw)), strict=True):
             with torch.inference_mode():
@@ -134,6 +141,11 @@ class _Run:
                 yield self._patch(plane, tile, box, labels, final=True, merged=merged)
         if canvas.complete:
             del self._canvases[plane]
+
+    def _new_canvas(self, plane: tuple[int, ...]) -> Canvas:
+        wanted = None if self._wanted is None else self._wanted[plane]
+        outputs = self._network.spec.n_outputs
+        return Canvas(self._plan.grid, outputs, self._plan.device, wanted)
 
     def _patch(
         self,
@@ -162,7 +174,7 @@ class _Run:
             labels=block.reshape(*block.shape[: block.ndim - len(box)], *leading, *shape),
             final=final,
             tiles_done=self._done,
-            tiles_total=self._plan.n_tiles,
+            tiles_total=self._total,
             probabilities=probabilities,
         )
 

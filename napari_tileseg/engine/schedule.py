@@ -67,13 +67,22 @@ class Schedule:
         How many planes there are along each leading axis.
     focus
         Where to begin.
+    wanted
+        (*leading_shape, tiles) bool: the tiles to hand out; all of them if None.
     """
 
     def __init__(
-        self, grid: TileGrid, leading_shape: tuple[int, ...] = (), focus: Focus | None = None
+        self,
+        grid: TileGrid,
+        leading_shape: tuple[int, ...] = (),
+        focus: Focus | None = None,
+        wanted: NDArray[np.bool_] | None = None,
     ) -> None:
         self._grid = grid
-        self._planes = list(np.ndindex(*leading_shape))
+        self._wanted = wanted
+        self._planes = [
+            plane for plane in np.ndindex(*leading_shape) if wanted is None or wanted[plane].any()
+        ]
         self._focus = focus or Focus()
         self._pending: dict[tuple[int, ...], NDArray[np.bool_]] = {}
         self._seen_version = -1
@@ -103,7 +112,9 @@ class Schedule:
         n_spatial = len(self._grid.axes)
         self._plane = self._nearest_plane(None if point is None else point[:-n_spatial])
         if self._plane not in self._pending:
-            self._pending[self._plane] = np.ones(len(self._grid), bool)
+            everything = np.ones(len(self._grid), bool)
+            wanted = everything if self._wanted is None else self._wanted[self._plane].copy()
+            self._pending[self._plane] = wanted
         numbers = np.flatnonzero(self._pending[self._plane])
         if point is not None:
             away = self._grid.centres[numbers] - np.asarray(point[-n_spatial:])

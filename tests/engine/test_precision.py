@@ -11,7 +11,7 @@ from napari_tileseg.engine import precision
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.normalise import Scaling
 from napari_tileseg.engine.plan import make_plan
-from napari_tileseg.engine.precision import Comparison, compare, resolve_precision
+from napari_tileseg.engine.precision import Comparison, compare, resolved_precision
 from napari_tileseg.engine.source import Source
 from napari_tileseg.settings import Precision, RunSettings
 from stubs import network
@@ -38,7 +38,7 @@ def _resolved(module, monkeypatch, image, **options):
     monkeypatch.setattr(precision, "fast_precision", lambda device: Precision.BF16)
     model, source = network(module, outputs=2), Source(image)
     plan = make_plan(source, model, RunSettings(device="cpu", **options))
-    return resolve_precision(plan, source, model, IDENTITY)
+    return resolved_precision(plan, source, model).precision
 
 
 @pytest.fixture

@@ -326,3 +326,25 @@ def test_short_of_memory_only_the_failing_batch_is_run_again_in_halves(largest):
     refused = [size for size in module.sizes if size > largest]
     assert refused == ([8, 4, 2] if largest == 1 else [8, 4])
     assert sum(module.sizes) - sum(refused) == 36
+
+
+@settings(max_examples=40)
+@given(runs(), st.integers(0, 10**6))
+def test_tiles_left_out_change_no_bit_elsewhere(run, seed):
+    shape, stride, wanted_settings = run
+    image = np.random.default_rng(0).integers(0, 3, (1, *shape)).astype(np.float32)
+    source, model = _source(image), network(Ramp(3), dims=len(shape), stride=stride)
+    plan = make_plan(source, model, wanted_settings)
+    full = _labels(plan, source, model)
+    wanted = np.random.default_rng(seed).random(len(plan.grid)) < 0.7
+    left_out = np.zeros(shape, bool)
+    for number in np.flatnonzero(~wanted):
+        left_out[plan.grid[int(number)].core] = True
+    labels = np.full(shape, 99, np.uint8)
+    done = 0
+    for patch in stream_plan(plan, source, model, wanted=wanted, provisional=False):
+        labels[patch.region] = patch.labels
+        done = patch.tiles_done
+        assert patch.tiles_total == wanted.sum()
+    np.testing.assert_array_equal(labels, np.where(left_out, 99, full))
+    assert done <= wanted.sum()
