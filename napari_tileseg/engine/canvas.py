@@ -7,11 +7,12 @@ order of tiles cannot show in the result, not even where two classes tie.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from napari_tileseg.engine.tiles import split_by_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +117,7 @@ class Canvas:
         return Merged(sums, tuple(self._newly_final(tile)))
 
     def _added(self, tile: Tile, steps: torch.Tensor) -> torch.Tensor:
-        for key, in_block, in_core in self._blocks_under(tile):
+        for key, in_block, in_core in split_by_blocks(tile.core, self._block):
             block = self._sums.get(key)
             if block is None:
                 block = self._sums[key] = self._new_block(key)
@@ -135,21 +136,6 @@ class Canvas:
             for place, length, axis in zip(key, self._block, self._grid.axes, strict=True)
         ]
         return torch.zeros((self._n_outputs, *sizes), dtype=torch.int32, device=self._device)
-
-    def _blocks_under(self, tile: Tile) -> Iterator[tuple[tuple[int, ...], Box, Box]]:
-        """Yield each block that the core touches: its key, and the shared part in both."""
-        lines = []
-        for part, length in zip(tile.core, self._block, strict=True):
-            line = []
-            for place in range(part.start // length, -(-part.stop // length)):
-                first = max(part.start, place * length)
-                last = min(part.stop, (place + 1) * length)
-                in_block = slice(first - place * length, last - place * length)
-                line.append((place, in_block, slice(first - part.start, last - part.start)))
-            lines.append(line)
-        for combination in product(*lines):
-            key, in_block, in_core = zip(*combination, strict=True)
-            yield key, in_block, in_core
 
     def _tiles_over(self, key: tuple[int, ...]) -> int:
         over = []

@@ -190,6 +190,36 @@ class TileGrid:
         return np.array(list(product(*lines)), dtype=np.float64)
 
 
+def split_by_blocks(
+    region: Sequence[slice], sides: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+    """Split a region where it crosses from one block of a regular grid into the next.
+
+    Parameters
+    ----------
+    region
+        A slice on each axis, in pixels.
+    sides
+        The size of a block on each axis, in pixels; blocks begin at 0.
+
+    Yields
+    ------
+    The index of a block, and the part that it shares with the region: in pixels of the block,
+    then in pixels of the region.
+    """
+    lines = []
+    for part, side in zip(region, sides, strict=True):
+        line = []
+        for place in range(part.start // side, -(-part.stop // side)):
+            first, last = max(part.start, place * side), min(part.stop, (place + 1) * side)
+            in_block = slice(first - place * side, last - place * side)
+            line.append((place, in_block, slice(first - part.start, last - part.start)))
+        lines.append(line)
+    for combination in product(*lines):
+        key, in_block, in_region = zip(*combination, strict=True)
+        yield key, in_block, in_region
+
+
 def cut_image(
     shape: Sequence[int], tile: Sequence[int], step: Sequence[int], *, stride: int, crop: bool
 ) -> TileGrid:

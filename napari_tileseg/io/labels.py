@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_tileseg.errors import ImageError, OutputError
 from napari_tileseg.io.images import JPEG, PNG, TIFF, first_bytes, open_image
+from napari_tileseg.io.label_store import read_about
 from napari_tileseg.io.label_values import ReadLabels, to_write
 from napari_tileseg.io.ome_tiff import read_tiff_labels, write_ome_tiff
 from napari_tileseg.io.palette_png import read_png_labels, write_png
@@ -97,6 +98,9 @@ def read_labels(path: str | Path) -> ReadLabels:
         If the file is missing, damaged, or holds no class indices.
     """
     path = Path(path).expanduser()
+    store = read_about(path) if path.is_dir() else None
+    if store is not None:
+        return ReadLabels(*store)
     first = first_bytes(path)
     if first.startswith(TIFF):
         return read_tiff_labels(path)
