@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from importlib import import_module
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else WRONG_USE
     if argv is None:  # a queue on a cluster ends its jobs with this signal
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if args.verbose:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("napari_tileseg").setLevel(logging.INFO)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
         return run(args)

@@ -41,10 +41,14 @@ class Job:
     plan: Plan
 
     @property
+    def multilabel(self) -> bool:
+        """Whether a pixel can be several classes at once."""
+        return self.network.spec.task is Task.MULTILABEL
+
+    @property
     def label_shape(self) -> tuple[int, ...]:
         """The shape of the result; a multilabel model has a first axis of classes."""
-        multilabel = self.network.spec.task is Task.MULTILABEL
-        classes = (len(self.network.classes),) if multilabel else ()
+        classes = (len(self.network.classes),) if self.multilabel else ()
         return (*classes, *self.source.label_shape)
 
 
@@ -107,8 +111,7 @@ def label_array(job: Job, folder: Path) -> Iterator[Any]:
     OutputError
         If there is no room for the file, or it cannot be written.
     """
-    multilabel = job.network.spec.task is Task.MULTILABEL
-    dtype = np.dtype(bool if multilabel else np.uint8)
+    dtype = np.dtype(bool if job.multilabel else np.uint8)
     if np.prod(job.label_shape, dtype=np.int64) <= _LARGEST_IN_MEMORY:
         yield np.zeros(job.label_shape, dtype)
         return
