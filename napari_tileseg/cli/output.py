@@ -31,7 +31,7 @@ def label_paths(images: Sequence[Path], out: Path) -> list[Path]:
     for image in images:
         if not image.exists():
             raise ImageError(f"There is no image '{image}'. Check the name and the folder.")
-    if len(images) == 1 and out.suffix and not out.is_dir():
+    if len(images) == 1 and out.suffix and (out.suffix == ".zarr" or not out.is_dir()):
         paths = [out]
     else:
         paths = [out / f"{_stem(image)}_labels.ome.tif" for image in images]
@@ -79,9 +79,11 @@ def require_room_for(label_shape: tuple[int, ...], path: Path) -> None:
     from napari_tileseg.io.labels import FORMATS
 
     name = path.name.lower()
+    if name.endswith(".zarr"):
+        return
     if not name.endswith(sum(FORMATS.values(), ())):
         known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-        raise OutputError(f"'{path.name}' is no format for labels. Choose one of: {known}.")
+        raise OutputError(f"'{path.name}' is no format for labels. Choose one of: {known}, .zarr.")
     if name.endswith(FORMATS["png"]) and len(label_shape) != 2:
         shape = " x ".join(str(n) for n in label_shape)
         raise OutputError(

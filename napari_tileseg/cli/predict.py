@@ -44,7 +44,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--out",
         required=True,
         type=Path,
-        help="a file (.ome.tif, .tif, .png) for one image; a folder for several",
+        help="a file (.ome.tif, .tif, .png, .zarr) for one image; a folder for several",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the .zarr that an interrupted run has left",
     )
     add_settings(parser, RunSettings, _SETTINGS)
     parser.add_argument(
@@ -67,11 +72,18 @@ def run(args: argparse.Namespace) -> int:
     """Segment every image."""
     settings = settings_from(args, RunSettings, probabilities=args.probabilities is not None)
     targets = label_paths(args.images, args.out)
-    if args.probabilities is not None and len(args.images) > 1:
-        raise SettingsError("--probabilities takes one image at a time.")
+    if args.probabilities is not None and (len(args.images) > 1 or targets[0].suffix == ".zarr"):
+        raise SettingsError(
+            "--probabilities takes one image at a time, and labels in a file, not in a .zarr."
+        )
+    if args.resume and targets[0].suffix != ".zarr":
+        raise SettingsError(
+            "Only a .zarr can be gone on with: name it with --out, or leave out --resume."
+        )
     if not args.dry_run:
         for target in targets:
-            prepare(target)
+            if target.suffix != ".zarr":
+                prepare(target)
     network = read_model(args, args.model)
     for image, target in zip(args.images, targets, strict=True):
         _predict(args, network, settings, image, target)
@@ -89,8 +101,25 @@ def _predict(
         require_room_for(job.label_shape, target)
         for line in _describe(job, verbose=args.verbose or args.dry_run):
             note(args, line)
-        if not args.dry_run:
+        if args.dry_run:
+            return
+        if target.suffix == ".zarr":
+            _store_in(args, job, target)
+        else:
             _segment_to(args, job, target, args.probabilities)
+
+
+def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
+    """Run a job into a store that can be gone on with, and print the area of each class."""
+    from napari_tileseg.cli.report import area_table
+    from napari_tileseg.cli.stored import run_to_store
+
+    start = time.monotonic()
+    with progress(args, job.opened.name) as advance:
+        pixels = run_to_store(job, target, advance, resume=args.resume)
+    if not args.quiet:
+        print(area_table(job, pixels))
+    note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")
 
 
 def _segment_to(

@@ -201,6 +201,12 @@ class LabelStore:
         return chunk, chunk.size
 
 
+def stored_facts(path: Path) -> dict[str, Any]:
+    """Return what a store was made from; nothing if there is no store."""
+    about = _open(path)[1]
+    return {} if about is None else dict(about["facts"])
+
+
 def read_about(path: Path) -> tuple[Any, tuple[ClassInfo, ...], float | None] | None:
     """Return the array, classes and pixel size of a store; None if the folder is no store."""
     array, about = _open(path)
