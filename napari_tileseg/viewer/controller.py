@@ -181,12 +181,12 @@ class Controller:
         )
 
     def _on_loaded(self, network: Network, source: str) -> None:
-        dims_before = self.session.network and self.session.network.spec.spatial_dims
-        self.session.set_model(network, source)
         if source not in loading.bundled_names():
             remember_model(source)
             self.refresh_models()
-        if network.spec.spatial_dims != (dims_before or 2):
+        before = self.session.network
+        self.session.set_model(network, source)
+        if network.spec.spatial_dims != (2 if before is None else before.spec.spatial_dims):
             self._open()
         self._bind_classes()
         if self._run_when_ready:

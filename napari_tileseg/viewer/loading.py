@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.io.samples import bundled_checkpoints, sample_image
+import numpy as np
+
+from napari_tileseg.io.samples import bundled_checkpoints, sample_data_folder, sample_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.results import Snapshot
+
+AXON_PIXEL_SIZE_UM = 0.1
+"""PNG does not hold it; sample_data/README.md says where the image comes from."""
 
 SAMPLE_MODEL = "cells"
 """The bundled model that was made for the sample image."""
@@ -53,13 +58,23 @@ def sample_image_layer() -> Image:
 
 def sample_layer_data() -> tuple[Any, dict[str, Any]]:
     """Return the sample image and what napari is told about it."""
+    return _layer_data(sample_image(), None)
+
+
+def axon_layer_data() -> tuple[Any, dict[str, Any]]:
+    """Return the electron micrograph that comes along, and what napari is told about it."""
+    return _layer_data(sample_data_folder() / "axon_sem.png", AXON_PIXEL_SIZE_UM)
+
+
+def _layer_data(path: Path, pixel_size_um: float | None) -> tuple[Any, dict[str, Any]]:
     from napari_tileseg.io.images import open_image
 
-    with open_image(sample_image()) as opened:
-        data = opened.levels[0].compute()
-    attributes: dict[str, Any] = {"name": "cells", "rgb": opened.axes.endswith(("C", "S"))}
-    if opened.pixel_size_um is not None:
-        attributes |= {"scale": (opened.pixel_size_um,) * 2, "units": ("um", "um")}
+    with open_image(path) as opened:
+        data = np.asarray(opened.levels[0])
+    size = opened.pixel_size_um or pixel_size_um
+    attributes: dict[str, Any] = {"name": path.stem, "rgb": opened.axes.endswith("C")}
+    if size is not None:
+        attributes |= {"scale": (size, size), "units": ("um", "um")}
     return data, attributes
 
 

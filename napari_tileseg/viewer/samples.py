@@ -1,4 +1,4 @@
-"""What File > Open Sample offers: an image with its model, and a model for one's own image."""
+"""What File > Open Sample offers: images, each with the model that was made for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import napari
 
 from napari_tileseg.viewer.commands import controller_in
-from napari_tileseg.viewer.loading import SAMPLE_MODEL, sample_layer_data
+from napari_tileseg.viewer.loading import SAMPLE_MODEL, axon_layer_data, sample_layer_data
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -19,10 +19,11 @@ def cells() -> list[LayerData]:
     return [(data, attributes, "image")]
 
 
-def axon_myelin_model() -> list[LayerData]:
-    """Choose the model for nerve sections in the dock; the image is the person's own."""
+def axon_myelin_sem() -> list[LayerData]:
+    """Return a micrograph of nerve tissue, and choose the model for such images in the dock."""
     _choose_in_dock("axon_myelin_sem")
-    return []
+    data, attributes = axon_layer_data()
+    return [(data, attributes, "image")]
 
 
 def _choose_in_dock(model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, Slider, SpinBox
@@ -114,34 +115,33 @@ class ChoiceField(Field):
 
 
 class NumberField(ChoiceField):
-    """A whole number or "automatic": a list of round ones, and any other can be typed."""
+    """A number or "automatic": a list of round ones, and any other can be typed."""
 
-    def __init__(self, knob: Knob, **shared: Any) -> None:
+    def __init__(self, knob: Knob, kind: type[int] | type[float], **shared: Any) -> None:
         self._knob = knob
+        self._kind = kind
         options: list[tuple[Any, str, str]] = [(None, automatic_label(knob.automatic), "")]
-        options += [(value, self._label(value), "") for value in _round_numbers(knob)]
+        options += [(kind(value), self._label(value), "") for value in _round_numbers(knob)]
         super().__init__(options, **shared)
         box = self.widget.native
         box.setEditable(True)
         box.setInsertPolicy(box.InsertPolicy.NoInsert)
         box.lineEdit().editingFinished.connect(self._on_typed)
 
-    def _label(self, value: int) -> str:
+    def _label(self, value: float) -> str:
         unit = self._knob.unit.removesuffix("s") if value == 1 else self._knob.unit
         return f"{value:,} {unit}".strip()
 
     def _on_typed(self) -> None:
         box = self.widget.native
-        typed = box.currentText()
-        if typed == box.itemText(box.currentIndex()):
-            return
-        digits = "".join(letter for letter in typed if letter.isdigit())
-        if not digits:
-            box.setEditText(box.itemText(box.currentIndex()))
-            return
-        low, high = int(self._knob.minimum or 0), int(self._knob.maximum or int(digits))
-        self.set(min(max(int(digits), low), high))
-        box.setEditText(box.itemText(box.currentIndex()))
+        shown = box.itemText(box.currentIndex())
+        number = _number_in(box.currentText())
+        if box.currentText() != shown and number is not None:
+            low, high = self._knob.minimum, self._knob.maximum
+            number = number if low is None else max(number, low)
+            self.set(self._kind(number if high is None else min(number, high)))
+            shown = box.itemText(box.currentIndex())
+        box.setEditText(shown)
 
 
 def make_field(
@@ -172,11 +172,12 @@ def make_field(
         return ChoiceField([(value, label, "") for value, label in options], **shared)
     if bool in kinds:
         return Field(CheckBox(text=knob.label, **{**shared, "label": ""}))
-    if int in kinds:
-        return NumberField(knob, **shared) if type(None) in kinds else _spin_box(knob, shared)
-    if float in kinds:
-        return _share(knob, shared) if knob.unit == "%" else _float_box(knob, shared)
-    return Field(LineEdit(**shared))
+    if not {int, float} & set(kinds):
+        return Field(LineEdit(**shared))
+    kind = float if float in kinds else int
+    if type(None) in kinds:
+        return NumberField(knob, kind, **shared)
+    return _share(knob, shared) if knob.unit == "%" else _box(knob, kind, shared)
 
 
 def _share(knob: Knob, shared: dict[str, Any]) -> Field:
@@ -190,28 +191,27 @@ def _share(knob: Knob, shared: dict[str, Any]) -> Field:
     return ShareField(slider)
 
 
-def _spin_box(knob: Knob, shared: dict[str, Any]) -> Field:
-    box = SpinBox(
-        min=int(knob.minimum or 0),
-        max=int(knob.maximum or 2**31 - 1),
-        step=int(knob.step or 1),
-        **shared,
-    )
-    box.native.setSuffix(f" {knob.unit}" if knob.unit else "")
-    return Field(box)
-
-
-def _float_box(knob: Knob, shared: dict[str, Any]) -> Field:
-    box = FloatSpinBox(
-        min=knob.minimum or 0.0, max=knob.maximum or 1e9, step=knob.step or None, **shared
-    )
-    box.native.setSuffix(f" {knob.unit}" if knob.unit else "")
-    return Field(box)
+def _box(knob: Knob, kind: type[int] | type[float], shared: dict[str, Any]) -> Field:
+    # the number box of magicgui shows no unit, so the label does
+    label = f"{knob.label} ({knob.unit})" if knob.unit else knob.label
+    low = kind(knob.minimum or 0)
+    high = kind(2**31 - 1 if knob.maximum is None else knob.maximum)
+    if kind is int:
+        return Field(
+            SpinBox(min=low, max=high, step=int(knob.step or 1), **{**shared, "label": label})
+        )
+    step = knob.step or (low or 1e-3)
+    return Field(FloatSpinBox(min=low, max=high, step=step, **{**shared, "label": label}))
 
 
 def automatic_label(meaning: str) -> str:
     """Name the choice that leaves a setting to the program, with what it comes to."""
     return f"Automatic · {meaning}"
+
+
+def _number_in(text: str) -> float | None:
+    found = re.search(r"\d[\d,]*(\.\d+)?", text)
+    return None if found is None else float(found.group().replace(",", ""))
 
 
 def _key(value: Any) -> str:

@@ -56,7 +56,6 @@ class ModelPanel(QWidget):
         self.weights_form.weights_requested.connect(self.weights_requested)
         self._lay_out()
         self._spec: ModelSpec | None = None
-        self._sources: list[str] = []
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
@@ -81,7 +80,7 @@ class ModelPanel(QWidget):
 
     def show_models(self, bundled: Sequence[str], recent: Sequence[str]) -> None:
         """List the models by name, and the files and folders used lately."""
-        self._sources = [*bundled, *recent]
+        chosen = self.models.currentData() or ""
         self.models.clear()
         self.models.addItem("Choose a model …", "")
         for name in bundled:
@@ -92,6 +91,8 @@ class ModelPanel(QWidget):
             self.models.addItem(Path(path).name, path)
             last = self.models.count() - 1
             self.models.setItemData(last, path, Qt.ItemDataRole.ToolTipRole)
+
+        self._choose(chosen)
 
     def show_view(self, view: View) -> None:
         """Say what the chosen model reads and answers, and whether it fits."""

@@ -31,6 +31,7 @@ def viewer(make_napari_viewer, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def dock(viewer):
+def dock(viewer, qtbot):
     _, widget = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
+    qtbot.waitUntil(widget.isVisible, timeout=20_000)
     return widget
