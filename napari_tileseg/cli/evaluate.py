@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.settings import RunSettings
 
@@ -31,9 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "pixels of all images, background included.",
         example="tileseg evaluate --model axon_myelin_sem --images test/images --masks test/masks",
     )
-    parser.add_argument(
-        "--model", required=True, metavar="M", help="a bundled model, a checkpoint or a folder"
-    )
+    add_model(parser)
     parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="the images")
     parser.add_argument("--masks", required=True, type=Path, metavar="DIR", help="their masks")
     parser.add_argument("--json", action="store_true", help="print JSON for another program")
@@ -44,12 +43,11 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the figures."""
     settings = settings_from(args, RunSettings)
     from napari_tileseg.evaluation import stream_evaluation
-    from napari_tileseg.io.checkpoints import load_model
     from napari_tileseg.io.pairs import labelled_images, pair_files
     from napari_tileseg.training.evaluate import Evaluation
 
     total = len(pair_files(args.images, args.masks))
-    model = load_model(args.model)
+    model = read_model(args, args.model)
     found = []
     with progress(args, "evaluate", "images") as advance:
         advance(0, total)

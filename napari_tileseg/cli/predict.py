@@ -11,7 +11,7 @@ from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.cli.output import label_paths, prepare, require_room_for
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import Cancelled, SettingsError
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -115,8 +115,11 @@ def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     from napari_tileseg.cli.stored import run_to_store
 
     start = time.monotonic()
-    with progress(args, job.opened.name) as advance:
-        pixels = run_to_store(job, target, advance, resume=args.resume)
+    try:
+        with progress(args, job.opened.name) as advance:
+            pixels = run_to_store(job, target, advance, resume=args.resume)
+    except KeyboardInterrupt:
+        raise Cancelled(f"What is finished is in '{target}'; go on with --resume.") from None
     if not args.quiet:
         print(area_table(job, pixels))
     note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")

@@ -230,6 +230,19 @@ def test_a_cancelled_run_leaves_the_existing_result_alone(
     assert not kept.with_name("p.zarr").exists()
 
 
+def test_a_cancelled_run_into_a_store_says_how_to_go_on(
+    tileseg, monkeypatch, echo_model, rgb, tmp_path
+):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_tileseg.cli.stored.stream_plan", interrupted)
+    out = tmp_path / "labels.zarr"
+    code, _, err = tileseg("predict", rgb[0], "--model", echo_model, "--out", out)
+    assert code == cli.CANCELLED
+    assert f"What is finished is in '{out}'; go on with --resume." in err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
 def test_ctrl_c_ends_the_program_with_exit_code_3(tmp_path, tiny_checkpoint):
     import signal
