@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from psygnal import Signal
 
@@ -42,6 +43,7 @@ class Session:
         self.source: Source | None = None
         self.network: Network | None = None
         self.plan: Plan | None = None
+        self._measured: WeakSet[Network] = WeakSet()
         self._clock = clock
         self._pace = Pace(0, clock)
         self._wanted = Wanted()
@@ -108,6 +110,16 @@ class Session:
         if settings == self.settings:
             return
         self._replan(settings=settings)
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Whether a plan has to wait until it is known how far the network looks."""
+        return self._wanted.measuring
+
+    def measuring_done(self, network: Network) -> None:
+        """Say that it is known how far a network looks, so that planning is quick again."""
+        self._measured.add(network)
+        self._replan()
 
     # the run
 
@@ -203,7 +215,7 @@ class Session:
 
     def export_done(self, path: Path) -> None:
         """Say where the labels were written."""
-        self._update(exported=path, notice=Notice(f"Saved {path.name} in {path.parent}."))
+        self._update(exported=path, notice=None)
 
     def tell(self, text: str, severity: Severity = Severity.INFO) -> None:
         """Put a sentence into the status area."""
@@ -238,12 +250,14 @@ class Session:
     def _replan(self, **changes: Any) -> None:
         wanted = replace(self._wanted, **changes)
         self.plan, misfit = None, ""
-        if self.source is not None and self.network is not None:
+        exact = wanted.settings.mode is Mode.EXACT
+        measuring = exact and self.network is not None and self.network not in self._measured
+        if self.source is not None and self.network is not None and not measuring:
             try:
                 self.plan = _planned(self.source, self.network, wanted.settings)
             except TilesegError as error:
                 misfit = _channel_misfit(self.source, self.network, wanted) or str(error)
-        self._update(**changes, plan=_facts(self.plan), misfit=misfit)
+        self._update(**changes, plan=_facts(self.plan), misfit=misfit, measuring=measuring)
 
     def _update(self, **changes: Any) -> None:
         self._wanted = replace(self._wanted, **changes)
@@ -271,4 +285,6 @@ def _channel_misfit(source: Source, network: Network, wanted: Wanted) -> str:
 def _facts(plan: Plan | None) -> PlanFacts | None:
     if plan is None:
         return None
-    return PlanFacts(plan.n_tiles, plan.tile, plan.mode is Mode.WHOLE, plan.notes)
+    return PlanFacts(
+        plan.n_tiles, plan.tile, plan.mode is Mode.WHOLE, plan.blend.label, plan.batch, plan.notes
+    )

@@ -36,11 +36,13 @@ RUN_PHASES = frozenset({State.RUNNING, State.PAUSED, State.CANCELLED, State.FINI
 
 @dataclass(frozen=True)
 class PlanFacts:
-    """What a run will do: tiles in all, the size of one, what the engine has to say about it."""
+    """What a run will do: tiles in all, the size of one, how they are merged, and what to know."""
 
     tiles: int
     tile: tuple[int, ...]
     whole: bool = False
+    blend: str = ""
+    batch: int = 1
     notes: tuple[str, ...] = ()
 
 
@@ -69,6 +71,7 @@ class Wanted:
     settings: RunSettings = field(default_factory=RunSettings)
     plan: PlanFacts | None = None
     misfit: str = ""
+    measuring: bool = False
     phase: State | None = None
     tiles_done: int = 0
     tiles_total: int = 0
@@ -164,7 +167,7 @@ def _state(wanted: Wanted) -> State:
         return State.NO_IMAGE
     if wanted.spec is None:
         return State.NO_MODEL
-    return State.MISFIT if wanted.misfit or wanted.plan is None else State.READY
+    return State.MISFIT if wanted.misfit else State.READY
 
 
 def _image_line(image: ImageFacts | None) -> str:
@@ -204,8 +207,14 @@ def _within(chosen: tuple[int, ...], available: int) -> tuple[int, ...]:
 def _automatic(wanted: Wanted) -> dict[str, str]:
     """Say what the settings left to the program stand for, here and now."""
     if wanted.spec is None:
-        return {}
-    return {"tile": f"{wanted.spec.tile:,} px", "channels": "all, in order"}
+        return {"tile": "by model"}
+    known = {"tile": f"{wanted.spec.tile:,} px"}
+    if wanted.plan is not None:
+        known |= {
+            "blend": wanted.plan.blend,
+            "batch": count(wanted.plan.batch, "tile", "tiles"),
+        }
+    return known
 
 
 def _run_line(state: State, wanted: Wanted) -> str:
@@ -219,6 +228,8 @@ def _run_line(state: State, wanted: Wanted) -> str:
 
 
 def _estimate(wanted: Wanted) -> str:
+    if wanted.measuring:
+        return "Measuring how far the network looks …"
     plan = wanted.plan
     if plan is None:
         return ""

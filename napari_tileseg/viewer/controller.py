@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Image
 from psygnal import Signal
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity, State
+from napari_tileseg.settings import Mode
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.schedule import Focus
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
     from napari_tileseg.settings import RunSettings
@@ -65,6 +67,7 @@ class Controller:
         self._run: Run | None = None
         self._tasks = Tasks()
         self._run_when_ready = False
+        self._measuring: WeakSet[Network] = WeakSet()
         self._bound = ExitStack()
 
     # begin and end
@@ -189,6 +192,7 @@ class Controller:
         if network.spec.spatial_dims != (2 if before is None else before.spec.spatial_dims):
             self._open()
         self._bind_classes()
+        self._measure_if_needed()
         if self._run_when_ready:
             self._run_when_ready = False
             self.run()
@@ -206,6 +210,23 @@ class Controller:
     def choose_settings(self, settings: RunSettings) -> None:
         """Do the next run like this."""
         self.session.set_settings(settings)
+        self._measure_if_needed()
+
+    def _measure_if_needed(self) -> None:
+        """Find out in the background how far the network looks; it can take a minute."""
+        network = self.session.network
+        if network is None or not self.session.needs_measuring or network in self._measuring:
+            return
+        self._measuring.add(network)
+        self._tasks.start(
+            lambda: loading.receptive_field(network),
+            lambda _: self.session.measuring_done(network),
+            self._on_not_measured,
+        )
+
+    def _on_not_measured(self, error: BaseException) -> None:
+        self.session.set_settings(self.session.settings.but(mode=Mode.AUTO))
+        self.session.report(error)
 
     # the run
 
@@ -213,6 +234,11 @@ class Controller:
     def is_running(self) -> bool:
         """Whether a run is under way, or paused."""
         return self._run is not None and self._run.is_running
+
+    @property
+    def focus(self) -> Focus | None:
+        """Where the person looks, as the run that is under way knows it."""
+        return self._run.focus if self._run is not None and self.is_running else None
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model; a second run goes to the same layer."""

@@ -48,6 +48,13 @@ def model(
     return load_model(source, architecture=architecture, classes=classes)
 
 
+def receptive_field(network: Network) -> object:
+    """Measure how far a network looks; it remembers the answer."""
+    from napari_tileseg.engine.probe import receptive_field as measure
+
+    return measure(network)
+
+
 def sample_image_layer() -> Image:
     """Return the sample image as a layer."""
     from napari.layers import Image

@@ -38,6 +38,11 @@ class Run:
         The layer that is segmented.
     results
         The layers that are written.
+
+    Attributes
+    ----------
+    focus
+        Where the person looks; the tiles near it come first.
     """
 
     def __init__(
@@ -49,14 +54,14 @@ class Run:
         self._session = session
         self._image = image
         self._results = results
-        self._focus = Focus()
+        self.focus = Focus()
         self._spatial_dims = len(session.source.spatial_shape)
         self._seen = Coverage()
         self._tiles_done = 0
         self._told_at = 0.0
         self._bound = ExitStack()
         self._job = jobs.Job(
-            _stream(session.plan, session.source, session.network, self._focus),
+            _stream(session.plan, session.source, session.network, self.focus),
             self._on_patch,
             spare_a_core=True,
         )
@@ -117,7 +122,7 @@ class Run:
         self._session.count_areas(*self._results.areas())
 
     def _on_view_moved(self, point: tuple[float, ...], extent: tuple[float, ...] | None) -> None:
-        self._focus.move(point, None if extent is None else extent[-self._spatial_dims :])
+        self.focus.move(point, None if extent is None else extent[-self._spatial_dims :])
 
     def _on_finished(self, outcome: jobs.Outcome) -> None:
         self._bound.close()

@@ -45,6 +45,7 @@ class ExportPanel(QWidget):
         self.name = QLineEdit()
         self.name.setToolTip("The name of the file; a whole path is fine too")
         self.name.textEdited.connect(self._follow_suffix)
+        self.name.textChanged.connect(self._show_folder)
         self._browse = QPushButton("…")
         self._browse.setObjectName("plain")
         self._browse.setToolTip("Choose the folder and the name")
@@ -59,7 +60,8 @@ class ExportPanel(QWidget):
         self._folder.setElideMode(Qt.TextElideMode.ElideMiddle)
         self._result = Text("dim")
         self._suggested = ""
-        self._show_folder(Path.home())
+        self._in = Path.home()
+        self._show_folder()
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -94,8 +96,8 @@ class ExportPanel(QWidget):
             return None
         return self._in / with_suffix(name, self.format.currentData())
 
-    def _show_folder(self, folder: Path) -> None:
-        self._in = folder
+    def _show_folder(self) -> None:
+        folder = self._in if self.path is None else self.path.parent
         self._folder.setText(f"in {folder}")
         self._folder.setToolTip(str(folder))
 
@@ -123,7 +125,7 @@ class ExportPanel(QWidget):
         )
         if chosen:
             self._follow_suffix(chosen)
-            self._show_folder(Path(chosen).parent)
+            self._in = Path(chosen).parent
             self.name.setText(Path(chosen).name)
 
     def _on_export(self) -> None:

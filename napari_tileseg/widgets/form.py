@@ -32,6 +32,8 @@ class SettingsForm(QObject, Generic[SettingsT]):
         Fields that another part of the dock shows.
     choices
         For text fields that are one of a few: (value, label) pairs.
+    resets
+        What else goes back to a value when a field changes, because the two exclude each other.
     """
 
     settings_requested = Signal(object)
@@ -43,9 +45,11 @@ class SettingsForm(QObject, Generic[SettingsT]):
         *,
         leave_out: Collection[str] = (),
         choices: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+        resets: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings
+        self._resets = resets or {}
         hints = get_type_hints(type(settings))
         self._fields: dict[str, Field] = {
             name: make_field(name, knob, get_args(hints[name]) or (hints[name],), options)
@@ -106,7 +110,9 @@ class SettingsForm(QObject, Generic[SettingsT]):
 
     def _on_changed(self, name: str) -> None:
         try:
-            settings = self._settings.but(**{name: self._fields[name].get()})
+            settings = self._settings.but(
+                **{**self._resets.get(name, {}), name: self._fields[name].get()}
+            )
         except SettingsError as error:
             self.show(self._settings)
             self.problem_found.emit(str(error))

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
     from napari_tileseg.session import View
 
-_CUTTING = ("tile", "overlap", "blend")
+_WITHOUT = {
+    "tile": (Mode.WHOLE,),
+    "overlap": (Mode.WHOLE, Mode.EXACT),
+    "blend": (Mode.WHOLE, Mode.EXACT),
+}
+"""The settings that mean nothing in some modes."""
 
 
 class RunPanel(QWidget):
@@ -36,8 +41,12 @@ class RunPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.form: SettingsForm[RunSettings] = SettingsForm(
-            RunSettings(), leave_out=("channels",), choices={"device": [("auto", "Automatic")]}
+            RunSettings(),
+            leave_out=("channels",),
+            choices={"device": [("auto", "Automatic")]},
+            resets={"mode": {"blend": None}},
         )
+        self.form.problem_found.connect(self._on_problem)
         self.form.settings_requested.connect(self._on_settings)
         self._estimate = Text("dim")
         self._problem = Text("warning")
@@ -88,8 +97,8 @@ class RunPanel(QWidget):
         self.form.show(view.settings, view.automatic)
         for part in (self.form.main, self.form.advanced):
             part.setEnabled(not view.busy)
-        for name in _CUTTING:
-            self.form.field(name).widget.enabled = view.settings.mode is not Mode.WHOLE
+        for name, without in _WITHOUT.items():
+            self.form.field(name).widget.enabled = view.settings.mode not in without
         self._estimate.say("" if view.busy else view.estimate)
         self._problem.say("" if view.busy else view.plan_note)
         self._show_buttons(view)
@@ -114,6 +123,9 @@ class RunPanel(QWidget):
             self.resume_requested.emit()
         else:
             self.run_requested.emit()
+
+    def _on_problem(self, text: str) -> None:
+        self._problem.say(text)
 
     def _on_settings(self, settings: RunSettings) -> None:
         self.settings_requested.emit(settings)

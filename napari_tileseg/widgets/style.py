@@ -17,7 +17,7 @@ _SHEET = Template("""
 #stepHeader QLabel { background: transparent; }
 #stepTitle { font-weight: bold; }
 #dim { color: $icon; }
-#fold { background: transparent; color: $icon; padding: 2px 0px; text-align: left; }
+#fold { background: transparent; color: $icon; padding: 2px 5px; text-align: left; }
 #fold:hover, #fold:focus { color: $text; }
 #warning { border-left: 3px solid $warning; padding-left: 6px; }
 #go { background: $current; color: $text; font-weight: bold; }
@@ -36,7 +36,7 @@ _SHEET = Template("""
 #classRow QLabel { background: transparent; }
 #swatch { border-radius: 2px; }
 #classRow #emptySwatch { border: 1px solid $icon; border-radius: 2px; }
-QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-height: 0px; }
+QComboBox QLineEdit { background: transparent; padding: 0px; margin-left: -2px; min-height: 0px; }
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }

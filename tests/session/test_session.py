@@ -206,6 +206,17 @@ def test_the_estimate_of_many_tiles_is_a_matter_of_moments(session: Session) -> 
     assert session.view.estimate.startswith("17,")
 
 
+def test_a_plan_in_exact_mode_waits_until_the_network_is_measured(ready: Session) -> None:
+    ready.set_settings(RunSettings(mode=Mode.EXACT))
+    assert ready.needs_measuring
+    assert not ready.view.can_run
+    assert "Measuring" in ready.view.estimate
+    assert ready.network is not None
+    ready.measuring_done(ready.network)
+    assert not ready.needs_measuring
+    assert ready.view.can_run
+
+
 def test_exporting_is_told_in_one_line(ready: Session) -> None:
     ready.start()
     ready.finish()

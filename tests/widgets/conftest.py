@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from napari_tileseg.settings import RunSettings
+
 NO_SCREEN = sys.platform == "linux" and (
     not os.environ.get("DISPLAY") or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
 )
@@ -34,4 +36,6 @@ def viewer(make_napari_viewer, monkeypatch, tmp_path):
 def dock(viewer, qtbot):
     _, widget = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
     qtbot.waitUntil(widget.isVisible, timeout=20_000)
+    # where half precision is fast, "automatic" would try it before the first tile
+    widget.session.set_settings(RunSettings(precision="fp32"))
     return widget

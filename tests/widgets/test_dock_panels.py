@@ -274,3 +274,24 @@ def test_the_demo_opens_the_sample_and_runs_it(viewer, dock, qtbot, monkeypatch)
     dock.controller.cancel()
     module.let(1000)
     qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+
+
+def test_exact_mode_is_measured_in_the_background(viewer, dock, image, qtbot):
+    viewer.add_image(image)
+    module = Gated()
+    module.let(10_000)
+    dock.session.set_model(gated_network(module), "stub")
+    choose(dock.run_panel.form.field("mode").widget.native, "Exact")
+    assert not dock.run_panel.run.isEnabled()
+    qtbot.waitUntil(lambda: not dock.session.needs_measuring, timeout=60_000)
+    assert dock.run_panel.run.isEnabled()
+    assert not dock.run_panel.form.field("overlap").widget.enabled
+
+
+def test_another_mode_takes_the_blending_back(viewer, dock):
+    form = dock.run_panel.form
+    choose(form.field("blend").widget.native, "Hann")
+    assert dock.session.settings.mode.value == "blend"
+    choose(form.field("mode").widget.native, "Whole image")
+    assert dock.session.settings.blend is None
+    assert dock.session.settings.mode.value == "whole"

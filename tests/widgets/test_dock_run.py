@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_tileseg.engine.spec import NOT_COMPUTED
 from napari_tileseg.session import Severity, State
-from napari_tileseg.settings import RunSettings
 
 
 def click(button):
@@ -96,7 +95,8 @@ def test_moving_the_camera_changes_which_tile_is_next(viewer, dock, module, qtbo
     wait_for_tile(module, 2, qtbot)
     assert max(module.means) < 64
     viewer.scene.camera.center = (0, 470, 256)
-    qtbot.wait(250)  # the view has to come to rest
+    focus = dock.controller.focus
+    qtbot.waitUntil(lambda: focus.state[1][0] > 400, timeout=20_000)  # the view comes to rest
     module.let(1)
     wait_for_tile(module, 3, qtbot)
     assert module.means[2] > 192
@@ -185,7 +185,7 @@ def test_a_second_run_goes_to_the_same_layer_even_if_it_was_renamed(ready, viewe
     layer = labels_of(viewer)
     layer.name = "mine"
     count = len(viewer.layers)
-    ready.session.set_settings(RunSettings(overlap=0.5))
+    ready.session.set_settings(ready.session.settings.but(overlap=0.5))
     run_to_end(ready, module, qtbot)
     assert len(viewer.layers) == count
     assert ready.session.view.state is State.FINISHED
@@ -318,7 +318,7 @@ def test_multilabel_results_have_a_layer_for_each_class(viewer, dock, module, im
 def test_probabilities_go_to_an_image_layer_that_is_not_offered_as_image(
     ready, viewer, module, image, qtbot
 ):
-    ready.session.set_settings(RunSettings(probabilities=True))
+    ready.session.set_settings(ready.session.settings.but(probabilities=True))
     run_to_end(ready, module, qtbot)
     sure = labels_of(viewer, "slide · probabilities")
     assert sure.data.shape == (3, 256, 256)
