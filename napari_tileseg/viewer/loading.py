@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,12 @@ SAMPLE_MODEL = "cells"
 
 
 def devices() -> list[tuple[str, str]]:
-    """Return what a run can use as (value, label), "auto" first; imports torch."""
+    """Return what a run can use as (value, label), "auto" first.
+
+    Also imports what a run needs, so that the window does not stand still at the first click.
+    """
+    for name in ("pandas", "napari_tileseg.engine.run", "napari_tileseg.models.registry"):
+        import_module(name)
     from napari_tileseg.engine.device import device_choices
 
     known = device_choices()
