@@ -46,6 +46,7 @@ class Session:
         self._measured: WeakSet[Network] = WeakSet()
         self._clock = clock
         self._pace = Pace(0, clock)
+        self._classes_of: Network | None = None
         self._wanted = Wanted()
         self._view = resolve(self._wanted)
 
@@ -75,7 +76,8 @@ class Session:
         """Choose the image; the result of another one is no longer counted here."""
         self.source = source
         settings = self.settings.but(channels=None)
-        self._reset(image=facts, settings=settings, has_labels=False, exported=None)
+        fresh = self._fresh_classes(self.network)
+        self._reset(image=facts, settings=settings, has_labels=False, exported=None, **fresh)
 
     def rename_image(self, name: str) -> None:
         """Take over the new name of the layer."""
@@ -87,17 +89,43 @@ class Session:
         self._update(loading=name, notice=None)
 
     def set_model(self, network: Network | None, origin: str = "") -> None:
-        """Choose the model; its classes become those of the next run."""
+        """Choose the model of the next run."""
         self.network = network
-        spec = None if network is None else network.spec
         self._reset(
-            spec=spec,
+            spec=None if network is None else network.spec,
             origin=origin,
             loading="",
-            classes=() if spec is None else spec.classes,
             settings=self.settings.but(channels=None),
+            # labels that are there keep their classes until another run replaces them
+            **({} if self._wanted.has_labels else self._fresh_classes(network)),
+        )
+
+    def _fresh_classes(self, network: Network | None) -> dict[str, Any]:
+        self._classes_of = network
+        classes = () if network is None else network.spec.classes
+        return {"classes": classes, "hidden": frozenset(), "selected": None}
+
+    def take_classes(self) -> None:
+        """Make the classes of the model those of the labels, before a run writes them."""
+        if self._classes_of is not self.network:
+            self._update(**self._fresh_classes(self.network))
+
+    def adopt_labels(
+        self,
+        classes: tuple[ClassInfo, ...],
+        made_by: Network,
+        pixels: Sequence[int],
+        computed: int,
+    ) -> None:
+        """Say that the chosen image has labels already, of a model that may be another one."""
+        self._classes_of = made_by
+        self._update(
+            classes=classes,
             hidden=frozenset(),
             selected=None,
+            has_labels=True,
+            pixels=tuple(int(one) for one in pixels),
+            computed=int(computed),
         )
 
     def fail_loading(self, error: BaseException) -> None:
@@ -211,7 +239,7 @@ class Session:
 
     def lose_labels(self) -> None:
         """Say that the result was removed by the person."""
-        self._reset(has_labels=False, exported=None)
+        self._reset(has_labels=False, exported=None, **self._fresh_classes(self.network))
 
     def export_done(self, path: Path) -> None:
         """Say where the labels were written."""
@@ -279,7 +307,7 @@ def _channel_misfit(source: Source, network: Network, wanted: Wanted) -> str:
     if wanted.settings.channels is not None or source.n_channels == len(names):
         return ""
     reads = f"This model reads {count(len(names), 'channel', 'channels')} ({', '.join(names)})"
-    return f"{reads}; '{source.name}' has {source.n_channels}. Choose below what it gets."
+    return f"{reads}; this image has {source.n_channels}. Choose below what it gets."
 
 
 def _facts(plan: Plan | None) -> PlanFacts | None:

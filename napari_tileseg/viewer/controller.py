@@ -134,6 +134,9 @@ class Controller:
             self.session.report(error)
             return
         self.session.set_image(*opened)
+        results = self._results.get(self._image)
+        if results is not None:
+            self.session.adopt_labels(results.classes, results.made_by, *results.areas())
         self._bind_classes()
 
     def _on_layers_changed(self, event: Any) -> None:
@@ -191,7 +194,6 @@ class Controller:
         self.session.set_model(network, source)
         if network.spec.spatial_dims != (2 if before is None else before.spec.spatial_dims):
             self._open()
-        self._bind_classes()
         self._measure_if_needed()
         if self._run_when_ready:
             self._run_when_ready = False
@@ -247,6 +249,7 @@ class Controller:
         if not self.session.view.can_run or self._image is None:
             self.session.tell(_what_is_missing(self.session), Severity.WARNING)
             return
+        self.session.take_classes()
         try:
             results = self._results_for(self._image)
         except TilesegError as error:
@@ -322,7 +325,8 @@ class Controller:
         except TilesegError as error:
             self.session.report(error)
             return
-        self._choose(self._viewer.add_layer(sample))
+        self._viewer.add_layer(sample)
+        self._choose(sample)
         self.refresh_images()
         self._run_when_ready = True
         self.choose_model(loading.SAMPLE_MODEL)

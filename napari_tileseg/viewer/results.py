@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.predict import Patch
     from napari_tileseg.session import Session
 
@@ -34,12 +35,26 @@ class Results:
     ----------
     layers
         One for all classes, or one a class for a multilabel model.
+    made_by
+        The network of the newest run.
     """
 
-    def __init__(self, layers: list[SegmentationLabels], *, multilabel: bool) -> None:
+    def __init__(self, layers: list[SegmentationLabels], made_by: Network) -> None:
         self.layers = layers
-        self.multilabel = multilabel
+        self.made_by = made_by
         self.probabilities: Image | None = None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether every class has a layer of its own."""
+        return self.made_by.spec.task is Task.MULTILABEL
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """The classes as they are called on the layers."""
+        if self.multilabel:
+            return tuple(layer.classes[1] for layer in self.layers)
+        return tuple(self.front.classes)
 
     @property
     def front(self) -> SegmentationLabels:
@@ -71,6 +86,8 @@ class Results:
 
     def prepare(self, session: Session) -> None:
         """Begin another run: old labels stay in sight until new ones replace them."""
+        assert session.network is not None
+        self.made_by = session.network
         self.show_classes(session.classes, session.hidden)
         for layer in self.layers:
             layer.reset_model()
@@ -138,8 +155,9 @@ def make_results(viewer: ViewerModel, session: Session, image: Image) -> Results
     """
     assert session.source is not None
     assert session.image is not None
+    assert session.network is not None
     shape = tuple(session.source.label_shape)
-    multilabel = session.network is not None and session.network.spec.task is Task.MULTILABEL
+    multilabel = session.network.spec.task is Task.MULTILABEL
     names = [one.name for one in session.classes] if multilabel else ["labels"]
     require_memory(prod(shape) * len(names), image.name)
     shared = geometry(image, session.image.channel_axis)
@@ -153,7 +171,7 @@ def make_results(viewer: ViewerModel, session: Session, image: Image) -> Results
         )
         viewer.add_layer(layer)
         layers.append(layer)
-    return Results(layers, multilabel=multilabel)
+    return Results(layers, session.network)
 
 
 def _layer_classes(classes: tuple[ClassInfo, ...], index: int | None) -> tuple[ClassInfo, ...]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_tileseg.session import Session, State
@@ -64,8 +64,13 @@ class TiledSegmentation(QWidget):
         self._connect_session()
         self._connected.enter_context(bind_hotkeys(viewer, self.controller))
         self._connected.callback(self.controller.close)
-        # the widget is gone when this is emitted, so the stack must not know it
+        for name in ("inserted", "removed", "reordered", "renamed"):
+            # napari connects these when it docks the widget, and does not take them back
+            emitter = getattr(viewer.layers.events, name)
+            self._connected.callback(emitter.disconnect, self.reset_choices)
+        # the window may go with all that is in it
         self.destroyed.connect(self._connected.close)
+        self._was_docked = False
         for step in self._steps:
             step.opened.connect(partial(self._on_step_opened, step))
         self.controller.start()
@@ -82,7 +87,6 @@ class TiledSegmentation(QWidget):
             self.model_step,
             self.run_step,
             self.export_step,
-            self.notice_area,
             self.class_list,
         ):
             steps.addWidget(part)
@@ -94,7 +98,9 @@ class TiledSegmentation(QWidget):
         scroll.setWidget(self._content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
+        layout.addWidget(scroll, 1)
+        # outside of what scrolls: a problem must be seen
+        layout.addWidget(self.notice_area)
 
     def _connect_panels(self) -> None:
         controller = self.controller
@@ -169,6 +175,17 @@ class TiledSegmentation(QWidget):
         assert layout is not None, "the steps are laid out when the dock is made"
         wrapped = layout.totalHeightForWidth(self._scroll.width())
         return max(wrapped, layout.minimumSize().height())
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """End all work when the dock is closed: napari takes the widget out and forgets it."""
+        super().changeEvent(event)
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is not None:
+            self._was_docked = True
+        elif self._was_docked:
+            self._connected.close()
+            self.deleteLater()
 
     def reset_choices(self, event: Any = None) -> None:
         """List the image layers again; napari calls this when layers come, go or are renamed."""

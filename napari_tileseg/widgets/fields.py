@@ -32,6 +32,10 @@ class Field:
         """Show a value."""
         self.widget.value = value
 
+    def set_enabled(self, enabled: bool) -> None:
+        """Let people change the value, or not."""
+        self.widget.native.setEnabled(enabled)
+
     def set_automatic(self, text: str) -> None:
         """Say what "automatic" stands for; most fields have no such thing."""
 
@@ -126,6 +130,7 @@ class NumberField(ChoiceField):
         box = self.widget.native
         box.setEditable(True)
         box.setInsertPolicy(box.InsertPolicy.NoInsert)
+        box.lineEdit().setTextMargins(-2, 0, 0, 0)  # begin where the text of other lists does
         box.lineEdit().editingFinished.connect(self._on_typed)
 
     def _label(self, value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_tileseg.widgets.text import Text
@@ -58,8 +58,9 @@ class ImagePanel(QWidget):
         self.layers.clear()
         if not choices:
             self.layers.addItem("Open or drop an image first")
-        for _, name in choices:
+        for index, (_, name) in enumerate(choices):
             self.layers.addItem(name)
+            self.layers.setItemData(index, name, Qt.ItemDataRole.ToolTipRole)
         keys = [key for key, _ in choices]
         self.layers.setCurrentIndex(keys.index(current) if current in keys else 0)
         self.layers.setEnabled(bool(choices))

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_tileseg.session import Notice, Severity
 from napari_tileseg.widgets.style import restyle
+from napari_tileseg.widgets.text import breakable
 
 if TYPE_CHECKING:
     from napari_tileseg.session import View
@@ -60,7 +61,7 @@ class NoticeArea(QFrame):
             return
         self._word.setText(_WORDS[notice.severity])
         self._word.setVisible(bool(_WORDS[notice.severity]))
-        self._text.setText(notice.text)
+        self._text.setText(breakable(notice.text))
         self.copy_button.setText("Copy details")
         self.copy_button.setVisible(bool(notice.details))
         self.setProperty("severity", notice.severity.value)

@@ -98,7 +98,7 @@ class RunPanel(QWidget):
         for part in (self.form.main, self.form.advanced):
             part.setEnabled(not view.busy)
         for name, without in _WITHOUT.items():
-            self.form.field(name).widget.enabled = view.settings.mode not in without
+            self.form.field(name).set_enabled(view.settings.mode not in without)
         self._estimate.say("" if view.busy else view.estimate)
         self._problem.say("" if view.busy else view.plan_note)
         self._show_buttons(view)

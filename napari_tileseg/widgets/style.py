@@ -28,7 +28,7 @@ _SHEET = Template("""
 #notice[severity="warning"] { border-left-color: $warning; }
 #notice[severity="error"] { border-left-color: $error; }
 #notice QLabel { background: transparent; }
-#notice #link { background: transparent; text-decoration: underline; padding: 0px; }
+#notice #link { background: transparent; text-decoration: underline; padding: 0px 5px; }
 #classRow { border-radius: 3px; border: 1px solid transparent; }
 #classRow:hover { background: $foreground; }
 #classRow:focus { border: 1px solid $secondary; }
@@ -36,7 +36,7 @@ _SHEET = Template("""
 #classRow QLabel { background: transparent; }
 #swatch { border-radius: 2px; }
 #classRow #emptySwatch { border: 1px solid $icon; border-radius: 2px; }
-QComboBox QLineEdit { background: transparent; padding: 0px; margin-left: -2px; min-height: 0px; }
+QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-height: 0px; }
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }

@@ -252,9 +252,8 @@ def test_closing_the_dock_during_a_run_ends_it(ready, viewer, module, qtbot):
     wait_for_tile(module, 1, qtbot)
     controller = ready.controller
     module.let(1000)
-    viewer.window.remove_dock_widget(ready)
-    ready.deleteLater()
-    qtbot.waitUntil(lambda: not controller.is_running, timeout=20_000)
+    ready.parent().destroyOnClose()  # what a click on the cross does
+    assert not controller.is_running
     viewer.add_image(np.zeros((40, 40)))  # nobody listens to the layers any more
 
 
