@@ -25,7 +25,7 @@ CLASSES = ("background", "cytoplasm", "nucleus", "bacteria")
 COLOURS = ("#000000", "#0072b2", "#e69f00", "#009e73")
 SIDE_PX = 2048
 PIXEL_SIZE_UM = 0.325
-SAMPLE_SEED = 2048
+SEED = 2048
 TRAINING_SEEDS = range(1, 9)
 VALIDATION_SEEDS = range(101, 103)
 
@@ -41,14 +41,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.train is None:
         here = Path(__file__).parent
-        image, mask = micrograph(SAMPLE_SEED, SIDE_PX)
-        write_image(here / "cells.tif", image)
+        image, mask = micrograph(SEED, SIDE_PX)
+        write_image(here / "cells.tif", image, PIXEL_SIZE_UM)
         write_mask(here / "cells_mask.png", mask)
         return
     for part, seeds in (("train", TRAINING_SEEDS), ("val", VALIDATION_SEEDS)):
         for seed in seeds:
             image, mask = micrograph(seed, args.side)
-            write_image(args.train / part / "images" / f"cells_{seed}.tif", image)
+            write_image(args.train / part / "images" / f"cells_{seed}.tif", image, PIXEL_SIZE_UM)
             write_mask(args.train / part / "masks" / f"cells_{seed}.png", mask)
 
 
@@ -63,15 +63,13 @@ def micrograph(seed: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
 
 
 @dataclass(frozen=True)
-class Cell:
-    """An ellipse with a nucleus; lengths in pixels, angle in radians, brightness in photons."""
+class Ellipse:
+    """Where something is; lengths in pixels, angle in radians."""
 
     centre_yx: tuple[float, float]
     radius: float
     stretch: float
     angle: float
-    brightness: float
-    contrast: float
 
     def distance(self, y: Array, x: Array) -> Array:
         """Return the distance from the centre, 1 on the outline."""
@@ -79,6 +77,20 @@ class Cell:
         along = dy * np.sin(self.angle) + dx * np.cos(self.angle)
         across = dy * np.cos(self.angle) - dx * np.sin(self.angle)
         return np.hypot(along / self.stretch, across * self.stretch) / self.radius
+
+    def window(self, reach: float) -> tuple[slice, slice]:
+        """Return the pixels within `reach` radii of the centre."""
+        top, left = (int(c - reach * self.radius) for c in self.centre_yx)
+        span = int(2 * reach * self.radius) + 1
+        return slice(max(top, 0), max(top + span, 0)), slice(max(left, 0), max(left + span, 0))
+
+
+@dataclass(frozen=True)
+class Cell(Ellipse):
+    """An ellipse with a nucleus; brightness in photons."""
+
+    brightness: float
+    contrast: float
 
     def nucleus(self, rng: np.random.Generator) -> Cell:
         """Return the outline of the nucleus as a cell of its own."""
@@ -136,11 +148,6 @@ class Culture:
             )
         return cells
 
-    def _window(self, cell: Cell, reach: float) -> tuple[slice, slice]:
-        top, left = (int(c - reach * cell.radius) for c in cell.centre_yx)
-        span = int(2 * reach * cell.radius) + 1
-        return slice(max(top, 0), max(top + span, 0)), slice(max(left, 0), max(left + span, 0))
-
     def cytoplasm(self) -> tuple[Array, NDArray[np.uint8]]:
         """Return the light of all cytoplasm, and the mask so far."""
         shape = (self._side, self._side)
@@ -149,7 +156,7 @@ class Culture:
         fibres = np.exp(-np.abs(texture(self._rng, self._side, 2.2)) * 2.5)
         patchy = 1 + 0.22 * texture(self._rng, self._side, 7)
         for index, cell in enumerate(self._cells):
-            at = self._window(cell, 2.1)
+            at = cell.window(2.1)
             distance = cell.distance(self._y[at], self._x[at])
             mine = distance < nearest[at]
             body = 0.42 + 0.58 * np.clip(1 - (distance / OUTLINE) ** 2, 0, 1)
@@ -171,7 +178,7 @@ class Culture:
         inner = chromatin * (1 - 0.45 * blurred(nucleoli.astype(np.float32), 1.2))
         for index, cell in enumerate(self._cells):
             nucleus = cell.nucleus(self._rng)
-            at = self._window(nucleus, 2.2)
+            at = nucleus.window(2.2)
             distance = nucleus.distance(self._inner_y[at], self._inner_x[at])
             inside = (distance < 1) & (self._owner[at] == index)
             dome = 0.75 + 0.25 * np.clip(1 - distance**2, 0, 1)
@@ -209,13 +216,17 @@ def through_the_microscope(rng: np.random.Generator, light: Array) -> NDArray[np
     side = len(light)
     sharp = blurred(light, 1.3)
     haze = blurred(light, 35)
-    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for _ in range(2))
-    middle = rng.uniform(-0.35, 0.35, 2)
-    fall_off = (y[:, None] - middle[0]) ** 2 + (x[None, :] - middle[1]) ** 2
-    uneven = 1.1 - rng.uniform(0.18, 0.3) * fall_off + 0.04 * texture(rng, side, side / 6)
-    photons = np.clip((0.8 * sharp + 0.22 * haze + 0.1) * uneven, 0.02, None) * 48
+    photons = np.clip((0.8 * sharp + 0.22 * haze + 0.1) * uneven(rng, side), 0.02, None) * 48
     recorded = rng.poisson(photons) + rng.normal(0, 2.2, light.shape)
     return np.clip(10 + 1.25 * recorded, 0, 255).astype(np.uint8)
+
+
+def uneven(rng: np.random.Generator, side: int) -> Array:
+    """Return illumination that falls off from somewhere near the middle, (side, side)."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    middle = rng.uniform(-0.35, 0.35, 2)
+    fall_off = (axis[:, None] - middle[0]) ** 2 + (axis[None, :] - middle[1]) ** 2
+    return 1.1 - rng.uniform(0.18, 0.3) * fall_off + 0.04 * texture(rng, side, side / 6)
 
 
 def texture(rng: np.random.Generator, side: int, smooth_px: float) -> Array:
@@ -232,10 +243,10 @@ def blurred(image: Array, sigma_px: float) -> Array:
     return np.fft.irfft2(np.fft.rfft2(image) * transfer, image.shape).astype(np.float32)
 
 
-def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+def write_image(path: Path, image: NDArray[np.uint8], pixel_size_um: float) -> None:
     """Write a compressed, tiled OME-TIFF with its pixel size."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = {"PhysicalSizeX": PIXEL_SIZE_UM, "PhysicalSizeY": PIXEL_SIZE_UM}
+    size = {"PhysicalSizeX": pixel_size_um, "PhysicalSizeY": pixel_size_um}
     tifffile.imwrite(
         path,
         image,

@@ -1,4 +1,4 @@
-"""What comes along with the program: an image to try and checkpoints to use."""
+"""What comes along with the program: images to try and checkpoints to use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from napari_tileseg.errors import ImageError
 
-_IMAGE = "cells.tif"
+_IMAGES = {"cells": "cells.tif", "axon_myelin_sem": "nerve.tif"}
+"""The image to try each bundled model on."""
 
 
 def sample_data_folder() -> Path:
@@ -16,9 +17,9 @@ def sample_data_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "sample_data"
 
 
-def sample_image() -> Path:
-    """Return the image to try; `ImageError` if this installation came without it."""
-    path = sample_data_folder() / _IMAGE
+def sample_image(model: str = "cells") -> Path:
+    """Return the image to try a bundled model on; `ImageError` if it did not come along."""
+    path = sample_data_folder() / _IMAGES[model]
     if not path.is_file():
         raise ImageError(
             f"The sample image is missing (looked for {path}). "

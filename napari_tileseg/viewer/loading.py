@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.io.samples import bundled_checkpoints, sample_data_folder, sample_image
+from napari_tileseg.io.samples import bundled_checkpoints, sample_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.results import Snapshot
 
-AXON_PIXEL_SIZE_UM = 0.1
-"""PNG does not hold it; sample_data/README.md says where the image comes from."""
-
 SAMPLE_MODEL = "cells"
-"""The bundled model that was made for the sample image."""
+"""The bundled model whose image the demo opens."""
 
 
 def devices() -> list[tuple[str, str]]:
@@ -69,22 +66,14 @@ def sample_image_layer() -> Image:
     return Image(data, **attributes)
 
 
-def sample_layer_data() -> tuple[Any, dict[str, Any]]:
-    """Return the sample image and what napari is told about it."""
-    return _layer_data(sample_image(), None)
-
-
-def axon_layer_data() -> tuple[Any, dict[str, Any]]:
-    """Return the electron micrograph that comes along, and what napari is told about it."""
-    return _layer_data(sample_data_folder() / "axon_sem.png", AXON_PIXEL_SIZE_UM)
-
-
-def _layer_data(path: Path, pixel_size_um: float | None) -> tuple[Any, dict[str, Any]]:
+def sample_layer_data(model: str = SAMPLE_MODEL) -> tuple[Any, dict[str, Any]]:
+    """Return the image to try a bundled model on, and what napari is told about it."""
     from napari_tileseg.io.images import open_image
 
+    path = sample_image(model)
     with open_image(path) as opened:
         data = np.asarray(opened.levels[0])
-    size = opened.pixel_size_um or pixel_size_um
+    size = opened.pixel_size_um
     attributes: dict[str, Any] = {"name": path.stem, "rgb": opened.axes.endswith("C")}
     if size is not None:
         attributes |= {"scale": (size, size), "units": ("um", "um")}

@@ -20,6 +20,12 @@ def manifest():
     return PluginManifest.from_file(MANIFEST)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _plugins_are_known():
+    """Find the installed plugins, as a window of napari does when it opens."""
+    npe2.PluginManager.instance().discover()
+
+
 def test_every_python_name_can_be_imported(manifest):
     manifest.validate_imports()
 
@@ -43,13 +49,17 @@ def test_plain_tif_files_of_others_are_left_alone(manifest):
     assert suffixes == {".ome.tif", ".png"}
 
 
-def test_the_sample_image_opens_without_a_window():
-    data, attributes, kind = npe2.PluginManager.instance().commands.execute(
-        "napari-tileseg.sample_cells"
-    )[0]
+@pytest.mark.parametrize(
+    ("command", "name", "side", "pixel_size_um"),
+    [("sample_cells", "cells", 2048, 0.325), ("sample_axon_myelin", "nerve", 1024, 0.1)],
+)
+def test_the_sample_images_open_without_a_window(command, name, side, pixel_size_um):
+    commands = npe2.PluginManager.instance().commands
+    [(data, attributes, kind)] = commands.execute(f"napari-tileseg.{command}")
     assert kind == "image"
-    assert min(data.shape[:2]) >= 2048
-    assert attributes["name"] == "cells"
+    assert data.shape == (side, side)
+    assert attributes["name"] == name
+    assert attributes["scale"] == pytest.approx((pixel_size_um, pixel_size_um))
 
 
 def test_a_saved_layer_keeps_names_and_pixel_size(tmp_path):
