@@ -193,10 +193,12 @@ class Session:
         self._pace.resume()
         self._update(phase=State.RUNNING)
 
-    def cancel(self, reason: str = "") -> None:
-        """End the run early."""
-        done = f"{count(self._wanted.tiles_done, 'tile', 'tiles')} of {self._wanted.tiles_total:,}"
-        self._end(State.CANCELLED, Notice(reason or f"Cancelled. {done} are done and kept."))
+    def cancel(self) -> None:
+        """End the run early, as the person wanted."""
+        done, total = self._wanted.tiles_done, self._wanted.tiles_total
+        kept = f"{done:,} of {count(total, 'tile', 'tiles')} {'is' if done == 1 else 'are'} kept."
+        text = f"Cancelled. {kept}" if done else "Cancelled before the first tile was done."
+        self._end(State.CANCELLED, Notice(text))
 
     def finish(self) -> None:
         """End the run as it should."""

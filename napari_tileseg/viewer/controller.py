@@ -5,28 +5,26 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image
 from psygnal import Signal
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity, State
-from napari_tileseg.settings import Mode
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
-from napari_tileseg.viewer.recent import recent_models, remember_model
+from napari_tileseg.viewer.models import Models
 from napari_tileseg.viewer.results import OURS, Results, add_probabilities, make_results
 from napari_tileseg.viewer.run import Run
 from napari_tileseg.viewer.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari.components import ViewerModel
 
-    from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.schedule import Focus
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
@@ -47,14 +45,11 @@ class Controller:
     ----------
     images_changed
         Emits the image layers as (key, name) and the key of the chosen one.
-    models_changed
-        Emits the names of the bundled models, and the paths used lately.
     devices_changed
         Emits what a run can use as (value, label).
     """
 
     images_changed = Signal(object, object)
-    models_changed = Signal(object, object)
     devices_changed = Signal(object)
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
@@ -66,8 +61,7 @@ class Controller:
         self._results: WeakKeyDictionary[Image, Results] = WeakKeyDictionary()
         self._run: Run | None = None
         self._tasks = Tasks()
-        self._run_when_ready = False
-        self._measuring: WeakSet[Network] = WeakSet()
+        self.models = Models(session, self._tasks)
         self._bound = ExitStack()
 
     # begin and end
@@ -79,7 +73,7 @@ class Controller:
             emitter.connect(self._on_layers_changed)
             self._bound.callback(emitter.disconnect, self._on_layers_changed)
         self.refresh_images()
-        self.refresh_models()
+        self.models.refresh()
         self._tasks.start(loading.devices, self.devices_changed.emit, self.session.report)
 
     def close(self) -> None:
@@ -126,7 +120,7 @@ class Controller:
             self.session.set_image(None, None)
             return
         network = self.session.network
-        dims = 2 if network is None else network.spec.spatial_dims
+        dims = 2 if network is None else min(network.spec.spatial_dims, self._image.ndim)
         try:
             opened = open_layer(self._image, channel_axis=self._channel_axis, spatial_dims=dims)
         except TilesegError as error:
@@ -161,10 +155,6 @@ class Controller:
 
     # models
 
-    def refresh_models(self) -> None:
-        """List the models again."""
-        self.models_changed.emit(loading.bundled_names(), recent_models())
-
     def choose_model(self, source: str) -> None:
         """Load a bundled model, a file or a folder."""
         self._load(source, None, None)
@@ -174,34 +164,24 @@ class Controller:
         self._load(path, architecture, classes)
 
     def _load(
-        self, source: str, architecture: Architecture | None, classes: Sequence[str] | None
+        self,
+        source: str,
+        architecture: Architecture | None,
+        classes: Sequence[str] | None,
+        then: Callable[[], object] = lambda: None,
     ) -> None:
         if self.is_running:
             self.session.tell("Cancel the run before choosing another model.", Severity.WARNING)
             return
-        self.session.start_loading(source)
-        self._tasks.start(
-            lambda: loading.model(source, architecture, classes),
-            lambda network: self._on_loaded(network, source),
-            self._on_not_loaded,
-        )
 
-    def _on_loaded(self, network: Network, source: str) -> None:
-        if source not in loading.bundled_names():
-            remember_model(source)
-            self.refresh_models()
-        before = self.session.network
-        self.session.set_model(network, source)
-        if network.spec.spatial_dims != (2 if before is None else before.spec.spatial_dims):
-            self._open()
-        self._measure_if_needed()
-        if self._run_when_ready:
-            self._run_when_ready = False
-            self.run()
+        def on_chosen() -> None:
+            network, source = self.session.network, self.session.source
+            assert network is not None, "a model was just chosen"
+            if source is not None and len(source.spatial_shape) != network.spec.spatial_dims:
+                self._open()
+            then()
 
-    def _on_not_loaded(self, error: BaseException) -> None:
-        self._run_when_ready = False
-        self.session.fail_loading(error)
+        self.models.load(source, architecture, classes, on_chosen)
 
     # settings
 
@@ -212,23 +192,7 @@ class Controller:
     def choose_settings(self, settings: RunSettings) -> None:
         """Do the next run like this."""
         self.session.set_settings(settings)
-        self._measure_if_needed()
-
-    def _measure_if_needed(self) -> None:
-        """Find out in the background how far the network looks; it can take a minute."""
-        network = self.session.network
-        if network is None or not self.session.needs_measuring or network in self._measuring:
-            return
-        self._measuring.add(network)
-        self._tasks.start(
-            lambda: loading.receptive_field(network),
-            lambda _: self.session.measuring_done(network),
-            self._on_not_measured,
-        )
-
-    def _on_not_measured(self, error: BaseException) -> None:
-        self.session.set_settings(self.session.settings.but(mode=Mode.AUTO))
-        self.session.report(error)
+        self.models.measure_if_needed()
 
     # the run
 
@@ -328,8 +292,7 @@ class Controller:
         self._viewer.add_layer(sample)
         self._choose(sample)
         self.refresh_images()
-        self._run_when_ready = True
-        self.choose_model(loading.SAMPLE_MODEL)
+        self._load(loading.SAMPLE_MODEL, None, None, then=self.run)
 
 
 def _is_plain_image(layer: object) -> bool:

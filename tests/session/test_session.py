@@ -128,7 +128,7 @@ def test_cancelling_says_what_is_kept(ready: Session) -> None:
     ready.cancel()
     assert ready.view.state is State.CANCELLED
     assert ready.view.notice is not None
-    assert "5 tiles of 12" in ready.view.notice.text
+    assert "5 of 12 tiles are kept" in ready.view.notice.text
     assert "kept" in ready.view.notice.text
     assert ready.view.can_export
 

@@ -48,13 +48,14 @@ class Gated(nn.Module):
         self.permits.release(tiles)
 
 
-def gated_network(module=None, channels=("grey",), task="multiclass", classes=CLASSES):
+def gated_network(module=None, channels=("grey",), task="multiclass", classes=CLASSES, dims=2):
     spec = ModelSpec(
         "stub",
         classes,
         channels=channels,
         task=Task(task),
         tile=64,
+        spatial_dims=dims,
         normalisation=Normalisation(NormalisationKind.NONE),
     )
     return Network((module or Gated()).eval(), spec)

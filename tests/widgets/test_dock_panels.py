@@ -88,6 +88,19 @@ def test_a_model_is_loaded_in_the_background(viewer, dock, image, qtbot, monkeyp
     assert dock.model_panel.models.currentText() == "cells"
 
 
+def test_a_model_of_volumes_says_that_an_image_is_flat(viewer, dock, image, qtbot, monkeypatch):
+    monkeypatch.setattr(loading, "model", lambda *_: gated_network(dims=3))
+    viewer.add_image(image)
+    choose(dock.model_panel.models, "cells")
+    qtbot.waitUntil(lambda: dock.session.view.spec is not None, timeout=20_000)
+    assert dock.session.view.state is State.MISFIT
+    assert "3-D" in dock.session.view.misfit
+    viewer.add_image(np.zeros((8, 64, 64), np.uint8), name="volume")
+    choose(dock.image_panel.layers, "volume")
+    assert dock.session.view.state is State.READY
+    assert dock.session.source.spatial_shape == (8, 64, 64)
+
+
 def test_a_file_that_is_no_model_is_explained_in_the_dock(dock, qtbot, tmp_path, monkeypatch):
     def fail(*_):
         raise CheckpointError("This is a web page, not a checkpoint.")

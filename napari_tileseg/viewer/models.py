@@ -1,0 +1,98 @@
+"""Choosing a model: what there is, loading in the background, measuring how far it looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from psygnal import Signal
+
+from napari_tileseg.settings import Mode
+from napari_tileseg.viewer import loading
+from napari_tileseg.viewer.recent import recent_models, remember_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.session import Session
+    from napari_tileseg.viewer.tasks import Tasks
+
+
+class Models:
+    """Loads models for a session, never in the way of the window.
+
+    Parameters
+    ----------
+    session
+        What is told about the model.
+    tasks
+        Where the work is done.
+
+    Attributes
+    ----------
+    listed
+        Emits the names of the bundled models, and the paths used lately.
+    """
+
+    listed = Signal(object, object)
+
+    def __init__(self, session: Session, tasks: Tasks) -> None:
+        self._session = session
+        self._tasks = tasks
+        self._measuring: WeakSet[Network] = WeakSet()
+
+    def refresh(self) -> None:
+        """List the models again."""
+        self.listed.emit(loading.bundled_names(), recent_models())
+
+    def load(
+        self,
+        source: str,
+        architecture: Architecture | None,
+        classes: Sequence[str] | None,
+        on_chosen: Callable[[], object],
+    ) -> None:
+        """Load a bundled model, a file or a folder, and make it the model of the session.
+
+        Parameters
+        ----------
+        source
+            A bundled name, or a path.
+        architecture, classes
+            What bare weights belong to; None for files that say it themselves.
+        on_chosen
+            Called when the session has the model; not if it cannot be loaded.
+        """
+        self._session.start_loading(source)
+
+        def on_loaded(network: Network) -> None:
+            if source not in loading.bundled_names():
+                remember_model(source)
+                self.refresh()
+            self._session.set_model(network, source)
+            on_chosen()
+            self.measure_if_needed()
+
+        self._tasks.start(
+            lambda: loading.model(source, architecture, classes),
+            on_loaded,
+            self._session.fail_loading,
+        )
+
+    def measure_if_needed(self) -> None:
+        """Find out how far the network looks, if a plan waits for it; it can take a minute."""
+        network = self._session.network
+        if network is None or not self._session.needs_measuring or network in self._measuring:
+            return
+        self._measuring.add(network)
+        self._tasks.start(
+            lambda: loading.receptive_field(network),
+            lambda _: self._session.measuring_done(network),
+            self._on_not_measured,
+        )
+
+    def _on_not_measured(self, error: BaseException) -> None:
+        self._session.set_settings(self._session.settings.but(mode=Mode.AUTO))
+        self._session.report(error)
