@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg.engine.network import Network
-from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.plan import Plan, make_plan
 from napari_tileseg.engine.run import Patch, stream_plan
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.engine.source import Source
@@ -66,8 +66,7 @@ def stream(
     TilesegError
         Of the kind that says what is wrong: image, model, settings or device.
     """
-    source = _as_source(image, model, axes)
-    plan = make_plan(source, model, RunSettings().but(**options))
+    source, plan = _planned(image, model, axes, options)
     where = focus if isinstance(focus, Focus) or focus is None else Focus(focus)
     return stream_plan(plan, source, model, focus=where)
 
@@ -92,8 +91,7 @@ def predict(
     TilesegError
         Of the kind that says what is wrong: image, model, settings or device.
     """
-    source = _as_source(image, model, axes)
-    plan = make_plan(source, model, RunSettings().but(**options))
+    source, plan = _planned(image, model, axes, options)
     labels = empty_labels(source, model)
     for patch in stream_plan(plan, source, model, provisional=False):
         where: tuple[Any, ...] = (..., *patch.region)
@@ -108,10 +106,13 @@ def empty_labels(source: Source, network: Network) -> NDArray[Any]:
     return np.full(source.label_shape, NOT_COMPUTED, np.uint8)
 
 
-def _as_source(image: ArrayLike, model: Network, axes: str | None) -> Source:
+def _planned(
+    image: ArrayLike, model: Network, axes: str | None, options: dict[str, Any]
+) -> tuple[Source, Plan]:
     if not isinstance(model, Network):
         raise ModelFitError(
             f"The model is of type {type(model).__name__}. Load one first: "
             "model = napari_tileseg.load_model('axon_myelin_sem')."
         )
-    return Source(image, axes=axes, spatial_dims=model.spec.spatial_dims)
+    source = Source(image, axes=axes, spatial_dims=model.spec.spatial_dims)
+    return source, make_plan(source, model, RunSettings().but(**options))

@@ -5,16 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from napari_tileseg.engine.axes import name_axes
 from napari_tileseg.errors import ImageError
 from napari_tileseg.io.lazy import lazy_array
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from napari_tileseg.io.pixels import Pixels, guessed_axes
 
 _FIRST_BYTES = 512
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -59,16 +56,6 @@ class OpenedImage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What a reader found in a file; `close` lets go of it."""
-
-    levels: list[Any]
-    axes: str
-    pixel_size_um: float | None = None
-    close: Callable[[], None] | None = None
 
 
 def open_image(path: str | Path) -> OpenedImage:
@@ -173,13 +160,3 @@ def _read_npy(path: Path) -> Pixels:
         ) from error
     axes = guessed_axes(data.shape, path.name)
     return Pixels([lazy_array(data, axes, path.name)], axes)
-
-
-def guessed_axes(shape: tuple[int, ...], file_name: str) -> str:
-    """Return one letter an axis where a file names none; `ImageError` if there are too few."""
-    if len(shape) < 2:
-        raise ImageError(
-            f"'{file_name}' has {len(shape)} axes (shape {shape}); an image has at least two, "
-            "rows and columns. Choose another file."
-        )
-    return name_axes(shape, None, 2, None, file_name)

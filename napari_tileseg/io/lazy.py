@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SMALLEST_CHUNK = 256
 _UNCHUNKED = 1024
 
-_DAMAGE = (
+DAMAGE = (
     AssertionError,
     ArithmeticError,
     AttributeError,
@@ -29,6 +29,7 @@ _DAMAGE = (
     ValueError,
     zlib.error,
 )
+"""What libraries raise when a file is cut off or its bytes are not what they should be."""
 
 
 class FilePixels:
@@ -44,7 +45,7 @@ class FilePixels:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
             return np.asarray(self._data[key]).astype(self.dtype, copy=False)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ImageError(
                 f"'{self._file_name}' is damaged or no longer there: some of its pixels cannot "
                 f"be read ({error}). Copy or download the file again."

@@ -12,7 +12,7 @@ import psutil
 from PIL import Image, UnidentifiedImageError
 
 from napari_tileseg.errors import ImageError
-from napari_tileseg.io.images import Pixels
+from napari_tileseg.io.pixels import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

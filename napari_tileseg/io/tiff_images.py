@@ -11,24 +11,12 @@ import tifffile
 import zarr
 
 from napari_tileseg.errors import ImageError
-from napari_tileseg.io.images import Pixels, guessed_axes
-from napari_tileseg.io.lazy import lazy_array
+from napari_tileseg.io.lazy import DAMAGE, lazy_array
+from napari_tileseg.io.pixels import Pixels, guessed_axes
 from napari_tileseg.io.units import in_micrometres
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_DAMAGE = (
-    AssertionError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    tifffile.TiffFileError,
-)
 
 _LARGEST_CAMERA_PIXEL_UM = 10.0
 """Coarser than that, a resolution in TIFF tags is about printing (72 dpi is 353 µm)."""
@@ -55,7 +43,7 @@ def read_tiff(path: Path) -> Pixels:
                 for level in range(len(series.levels))
             ]
             size = _pixel_size(tiff, series, number)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ImageError(
                 f"'{path.name}' is a TIFF file that is not complete or is damaged ({error}). "
                 "Copy or download it again."

@@ -8,8 +8,8 @@ import zarr
 from zarr.errors import BaseZarrError
 
 from napari_tileseg.errors import ImageError
-from napari_tileseg.io.images import Pixels, guessed_axes
 from napari_tileseg.io.lazy import lazy_array
+from napari_tileseg.io.pixels import Pixels, guessed_axes
 from napari_tileseg.io.units import in_micrometres
 
 if TYPE_CHECKING:
