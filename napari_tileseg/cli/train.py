@@ -76,8 +76,8 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--classes",
         metavar="NAMES",
-        help="names of the classes, in the order of the mask values "
-        "[default: of --base, or numbered as in the masks]",
+        help="names of the classes, in the order of the mask values; one name alone is what "
+        "is to be found, 1 in the masks [default: of --base, or numbered as in the masks]",
     )
     start.add_argument(
         "--pixel-size",

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.source import Source
-from napari_tileseg.engine.spec import NOT_COMPUTED, NormalisationKind
+from napari_tileseg.engine.spec import NOT_COMPUTED, NormalisationKind, Task
 from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.pairs import labelled_images
@@ -126,6 +126,8 @@ def _new(args: argparse.Namespace, settings: TrainSettings, images: list[Labelle
 def _renamed(args: argparse.Namespace, network: Network) -> Network:
     spec = network.spec
     names = _class_names(args.classes) or [one.name for one in spec.classes]
+    if len(names) == 1 and spec.task is Task.BINARY:
+        names = [spec.classes[0].name, *names]
     if len(names) != len(spec.classes):
         raise ModelFitError(
             f"'{spec.name}' has {len(spec.classes)} classes, but --classes names {len(names)}. "

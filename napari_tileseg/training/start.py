@@ -13,8 +13,10 @@ from napari_tileseg.engine.spec import (
     ModelSpec,
     Normalisation,
     NormalisationKind,
+    Task,
     default_classes,
 )
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.models import registry
 from napari_tileseg.models.pretrained import load_encoder_weights
 
@@ -47,7 +49,8 @@ def new_network(
     name
         What a person calls the model.
     classes, channels
-        Names of what it finds, in the order of the label values, and of what it reads.
+        Names of what it finds, in the order of the label values, and of what it reads. A
+        single name is that of the foreground: the network has one output, and two classes.
     architecture, encoder, encoder_weights
         See `models.registry.build` and `models.pretrained.load_encoder_weights`.
     normalise
@@ -63,7 +66,11 @@ def new_network(
     ------
     CheckpointError
         If there is no such architecture, encoder or weights, or they do not fit.
+    SettingsError
+        If the single name is "background".
     """
+    task = Task.BINARY if len(classes) == 1 else Task.MULTICLASS
+    names = _with_background(classes[0]) if task is Task.BINARY else classes
     recipe = Architecture(
         registry.full_name(architecture),
         {
@@ -78,13 +85,14 @@ def new_network(
         module = registry.build(recipe)
     load_encoder_weights(module, encoder, encoder_weights)
     facts = registry.facts(module, recipe)
-    defaults = default_classes(len(classes))
+    defaults = default_classes(len(names))
     spec = ModelSpec(
         name=name,
         classes=tuple(
-            ClassInfo(one, default.colour) for one, default in zip(classes, defaults, strict=True)
+            ClassInfo(one, default.colour) for one, default in zip(names, defaults, strict=True)
         ),
         channels=tuple(channels),
+        task=task,
         normalisation=Normalisation(kind=normalise),
         stride=facts.stride,
         tile=tile,
@@ -92,3 +100,9 @@ def new_network(
         pixel_size_um=pixel_size_um,
     )
     return Network(module, spec, recipe)
+
+
+def _with_background(name: str) -> tuple[str, str]:
+    if name == "background":
+        raise SettingsError("The only class is called 'background': name what is to be found.")
+    return "background", name

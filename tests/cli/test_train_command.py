@@ -87,6 +87,8 @@ def test_a_finished_model_can_be_trained_on(train, data):
         (("--val-images", "x"), "belong together"),
         (("--base", "m.safetensors"), "Choose one of the two"),
         (("--classes", "a,a"), "name each class once"),
+        (("--classes", "a, a ,b"), "name each class once"),
+        (("--classes", "background"), "name what is to be found"),
         (("--decoder-channels", "a,b"), "no list of whole numbers"),
         (("--epochs", "0"), "at least 1"),
     ],
@@ -105,9 +107,30 @@ def test_a_model_is_written_as_safetensors_only(train):
 
 
 def test_masks_with_more_classes_than_names_are_said(train, data):
-    code, _, err = train("--classes", "only")
+    Image.fromarray(np.full((80, 96), 2, np.uint8)).save(data / "train/masks/1.png")
+    code, _, err = train("--classes", "glass,cell")
     assert code == 1
-    assert "holds 1, but the model has 1 classes" in err
+    assert "holds 2, but the model has 2 classes" in err
+
+
+def test_one_class_is_the_foreground_of_a_network_with_one_output(train, data):
+    code, _, err = train("--classes", "cell", "--epochs", 1)
+    assert code == 0, err
+    model = load_model(data / "mine.safetensors")
+    assert model.spec.task == "binary"
+    assert [one.name for one in model.classes] == ["background", "cell"]
+    assert model.architecture.arguments["classes"] == 1
+
+
+def test_the_foreground_of_a_binary_model_gets_a_new_name(train, data):
+    train("--classes", "cell", "--epochs", 1)
+    code, _, err = train(
+        "--base", data / "mine.safetensors", "--classes", "nucleus", "--epochs", 1,
+        "--patch", 64, "--batch", 2, out="next.safetensors", start=(),
+    )  # fmt: skip
+    assert code == 0, err
+    names = [one.name for one in load_model(data / "next.safetensors").classes]
+    assert names == ["background", "nucleus"]
 
 
 def test_files_that_do_not_pair_up_are_named(train, data):
