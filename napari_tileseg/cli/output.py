@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def is_store(path: Path) -> bool:
+    """Whether a name means a zarr folder."""
+    return path.suffix.lower() == ".zarr"
+
+
 def label_paths(images: Sequence[Path], out: Path) -> list[Path]:
     """Return where the labels of each image go.
 
@@ -31,7 +36,7 @@ def label_paths(images: Sequence[Path], out: Path) -> list[Path]:
     for image in images:
         if not image.exists():
             raise ImageError(f"There is no image '{image}'. Check the name and the folder.")
-    if len(images) == 1 and out.suffix and (out.suffix == ".zarr" or not out.is_dir()):
+    if len(images) == 1 and out.suffix and (is_store(out) or not out.is_dir()):
         paths = [out]
     else:
         paths = [out / f"{_stem(image)}_labels.ome.tif" for image in images]
@@ -56,6 +61,11 @@ def prepare(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder. Choose the name of a file in it with --out.")
+    try_to_write(path, "--out")
+
+
+def try_to_write(path: Path, option: str) -> None:
+    """Make the folder of `path` and a file in it for a moment; `OutputError` if that fails."""
     probe = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +74,7 @@ def prepare(path: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"'{path}' cannot be written ({error.strerror or error}). "
-            "Choose another place with --out."
+            f"Choose another place with {option}."
         ) from error
 
 

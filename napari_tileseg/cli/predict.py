@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
-from napari_tileseg.cli.output import label_paths, prepare, require_room_for
+from napari_tileseg.cli.output import is_store, label_paths, prepare, require_room_for
 from napari_tileseg.errors import Cancelled, SettingsError
 from napari_tileseg.settings import RunSettings
 
@@ -72,22 +72,33 @@ def run(args: argparse.Namespace) -> int:
     """Segment every image."""
     settings = settings_from(args, RunSettings, probabilities=args.probabilities is not None)
     targets = label_paths(args.images, args.out)
-    if args.probabilities is not None and (len(args.images) > 1 or targets[0].suffix == ".zarr"):
-        raise SettingsError(
-            "--probabilities takes one image at a time, and labels in a file, not in a .zarr."
-        )
-    if args.resume and targets[0].suffix != ".zarr":
+    if args.resume and not is_store(targets[0]):
         raise SettingsError(
             "Only a .zarr can be gone on with: name it with --out, or leave out --resume."
         )
+    if args.probabilities is not None:
+        _check_probabilities(args, targets)
     if not args.dry_run:
         for target in targets:
-            if target.suffix != ".zarr":
+            if not is_store(target):
                 prepare(target)
     network = read_model(args, args.model)
     for image, target in zip(args.images, targets, strict=True):
         _predict(args, network, settings, image, target)
     return 0
+
+
+def _check_probabilities(args: argparse.Namespace, targets: list[Path]) -> None:
+    """See that the probabilities can go where they are asked to, before any work."""
+    from napari_tileseg.cli.probabilities import prepare_place, require_place
+
+    if len(args.images) > 1 or is_store(targets[0]):
+        raise SettingsError(
+            "--probabilities takes one image at a time, and labels in a file, not in a .zarr."
+        )
+    require_place(args.probabilities, [*args.images, Path(args.model), *targets])
+    if not args.dry_run:
+        prepare_place(args.probabilities)
 
 
 def _predict(
@@ -103,7 +114,7 @@ def _predict(
             note(args, line)
         if args.dry_run:
             return
-        if target.suffix == ".zarr":
+        if is_store(target):
             _store_in(args, job, target)
         else:
             _segment_to(args, job, target, args.probabilities)

@@ -7,10 +7,11 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.cli.output import is_store, try_to_write
 from napari_tileseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_tileseg.cli.segment import Job
 
 _CHUNK = 512
+_MARK = {"tileseg": "probabilities"}
 
 
 class ProbabilityStore:
@@ -29,6 +31,59 @@ class ProbabilityStore:
     def write(self, region: tuple[slice, ...], values: np.ndarray) -> None:
         """Store (classes, *region) probabilities at a region of the labels."""
         self._array[(slice(None), *region)] = values.astype(self._array.dtype)
+
+
+def require_place(path: Path, others: Iterable[Path]) -> None:
+    """See that probabilities may be written to the folder `path`; nothing is touched.
+
+    Parameters
+    ----------
+    path
+        A folder that does not exist, or one of probabilities, which will be replaced.
+    others
+        What the run reads and writes besides: the folder must have nothing to do with it.
+
+    Raises
+    ------
+    OutputError
+        If it holds, or might hold, anything else.
+    """
+    if not is_store(path):
+        raise OutputError(
+            f"Probabilities go to a zarr folder: '{path.name}' has to end in .zarr. "
+            "Change --probabilities."
+        )
+    here = path.resolve()
+    for other in others:
+        there = other.expanduser().resolve()
+        if here == there or here in there.parents or (there in here.parents and other.exists()):
+            raise OutputError(
+                f"The probabilities would be mixed up with '{other}'. "
+                "Choose a folder of their own with --probabilities."
+            )
+    _require_ours(path)
+
+
+def prepare_place(path: Path) -> None:
+    """Make the folder that the probabilities go into, and see that it can be written to."""
+    try_to_write(path, "--probabilities")
+
+
+def _require_ours(path: Path) -> None:
+    """Let nothing be replaced but what an earlier run has marked as probabilities."""
+    import zarr
+
+    if not path.exists() and not path.is_symlink():
+        return
+    try:
+        marks = {} if path.is_symlink() else dict(zarr.open_array(path, mode="r").attrs)
+    except (OSError, ValueError, KeyError, TypeError):
+        marks = {}
+    if any(marks.get(name) != value for name, value in _MARK.items()):
+        raise OutputError(
+            f"'{path}' exists, and is no folder of probabilities, so it is not replaced. "
+            "Choose another name with --probabilities, or remove it yourself."
+        )
 
 
 @contextmanager
@@ -52,7 +107,7 @@ def probability_store(job: Job, path: Path) -> Iterator[ProbabilityStore]:
             shape=shape,
             chunks=chunks,
             dtype="float16",
-            attributes={"classes": [one.name for one in job.network.classes]},
+            attributes={**_MARK, "classes": [one.name for one in job.network.classes]},
         )
         yield ProbabilityStore(array)
         _put_in_place(unfinished, path)
@@ -70,6 +125,7 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
     if not path.exists():
         unfinished.rename(path)
         return
+    _require_ours(path)
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     path.rename(old)
     try:
