@@ -66,12 +66,13 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
             classes=job.network.classes,
             pixel_size_um=job.opened.pixel_size_um,
         )
-    wanted = store.wanted(plan.grid)
-    patches = stream_plan(plan, job.source, job.network, wanted=wanted, provisional=False)
-    for patch in patches:
-        store.write(patch.region, patch.labels)
-        advance(patch.tiles_done, patch.tiles_total)
-    return _counted(store.array, len(job.network.classes))
+    with store:
+        wanted = store.wanted(plan.grid)
+        patches = stream_plan(plan, job.source, job.network, wanted=wanted, provisional=False)
+        for patch in patches:
+            store.write(patch.region, patch.labels)
+            advance(patch.tiles_done, patch.tiles_total)
+        return _counted(store.array, len(job.network.classes))
 
 
 def _settled(job: Job, path: Path) -> Plan:

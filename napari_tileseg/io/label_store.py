@@ -1,13 +1,14 @@
 """Labels of any size in a zarr folder that can be gone on with after any interruption.
 
 Final regions come in any order and any shape. They are collected until a chunk is full; then
-the chunk is written, and after it its number is appended to a journal. What the journal
-names is on disk as it will stay; everything else is computed again.
+the chunk is written, and after it its number is appended to a journal. However the program
+ends, what the journal names is as it will stay; everything else is computed again. (If the
+whole computer loses power, that holds only for what the system had put on the disk by then.)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import zarr
@@ -15,10 +16,12 @@ import zarr
 from napari_tileseg.engine.spec import NOT_COMPUTED, ClassInfo
 from napari_tileseg.engine.tiles import split_by_blocks
 from napari_tileseg.errors import OutputError
+from napari_tileseg.io.locks import take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
 
 _CHUNK = {2: 512, 3: 128}
 _JOURNAL = ".chunks-done"
+_LOCK = ".lock"
+_NUMBER = 8  # bytes of a chunk's number in the journal
 _KEY = "tileseg"
 
 
 class LabelStore:
     """A zarr array (*planes, *spatial) of uint8 labels, written once, chunk by chunk.
+
+    A context manager: until it is closed nobody else can write to the folder.
 
     Parameters
     ----------
@@ -40,6 +47,11 @@ class LabelStore:
         The zarr array in it.
     n_leading
         How many axes of the array are planes.
+
+    Raises
+    ------
+    OutputError
+        If another run writes to the folder, or it cannot be written.
     """
 
     def __init__(self, path: Path, array: Any, n_leading: int) -> None:
@@ -47,9 +59,14 @@ class LabelStore:
         self.array = array
         self._n_leading = n_leading
         self._grid_shape = tuple(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True))
+        self._lock = _locked(path)
         self._journal = path / _JOURNAL
         self._done = np.zeros(self._grid_shape, bool)
-        self._done.ravel()[_read_journal(self._journal, self._done.size)] = True
+        try:
+            self._done.ravel()[_mended_journal(self._journal, self._done.size)] = True
+        except OSError as error:
+            self.close()
+            raise _not_written(path, error) from error
         self._begun: dict[tuple[int, ...], tuple[NDArray[np.uint8], int]] = {}
 
     @classmethod
@@ -121,7 +138,7 @@ class LabelStore:
         """
         if not path.exists():
             raise OutputError(f"There is no '{path}' to go on with. Leave out --resume.")
-        array, about = _open(path)
+        array, about = _open(path, "r+")
         if about is None:
             raise OutputError(
                 f"'{path}' is no store of labels that a run has left. Choose another --out."
@@ -137,6 +154,16 @@ class LabelStore:
                 f"{'; '.join(differences)}. Use the same, or choose another --out."
             )
         return cls(path, array, len(array.shape) - about["spatial_dims"])
+
+    def close(self) -> None:
+        """Let others write to the folder."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def complete(self) -> bool:
@@ -187,7 +214,7 @@ class LabelStore:
         try:
             self.array[where] = chunk
             with self._journal.open("ab") as journal:
-                journal.write(number.to_bytes(8, "little"))
+                journal.write(number.to_bytes(_NUMBER, "little"))
         except OSError as error:
             raise _not_written(self.path, error) from error
         self._done[key] = True
@@ -203,32 +230,52 @@ class LabelStore:
 
 def stored_facts(path: Path) -> dict[str, Any]:
     """Return what a store was made from; nothing if there is no store."""
-    about = _open(path)[1]
+    about = _open(path, "r")[1]
     return {} if about is None else dict(about["facts"])
 
 
-def read_about(path: Path) -> tuple[Any, tuple[ClassInfo, ...], float | None] | None:
+def read_about(
+    path: Path,
+) -> tuple[zarr.Array[Any], tuple[ClassInfo, ...], float | None] | None:
     """Return the array, classes and pixel size of a store; None if the folder is no store."""
-    array, about = _open(path)
+    array, about = _open(path, "r")
     if about is None:
         return None
     return array, tuple(ClassInfo(**one) for one in about["classes"]), about["pixel_size_um"]
 
 
-def _open(path: Path) -> tuple[Any, dict[str, Any] | None]:
+def _open(path: Path, mode: Literal["r", "r+"]) -> tuple[Any, dict[str, Any] | None]:
     try:
-        array = zarr.open_array(str(path), mode="r+")
+        array = zarr.open_array(str(path), mode=mode)
     except (OSError, ValueError, KeyError):
         return None, None
     about: Any = array.attrs.get(_KEY)
-    return array, about
+    return array, about if isinstance(about, dict) else None
 
 
-def _read_journal(path: Path, n_chunks: int) -> NDArray[np.uint64]:
+def _locked(path: Path) -> BinaryIO:
+    try:
+        lock = take_lock(path / _LOCK)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    if lock is None:
+        raise OutputError(
+            f"Another run writes to '{path}' at this moment. Wait until it has ended, "
+            "or choose another --out."
+        )
+    return lock
+
+
+def _mended_journal(path: Path, n_chunks: int) -> NDArray[np.uint64]:
+    """Read the numbers in a journal, and cut off one that was not written to its end."""
     if not path.exists():
         return np.empty(0, np.uint64)
     content = path.read_bytes()
-    numbers = np.frombuffer(content[: len(content) // 8 * 8], "<u8")
+    whole = len(content) // _NUMBER * _NUMBER
+    if whole < len(content):
+        with path.open("r+b") as journal:
+            journal.truncate(whole)
+    numbers = np.frombuffer(content[:whole], "<u8")
     return numbers[numbers < n_chunks]
 
 

@@ -15,6 +15,7 @@ from napari_tileseg.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import zarr
     from numpy.typing import NDArray
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -28,14 +29,15 @@ class ReadLabels:
     Attributes
     ----------
     labels
-        Class indices, 255 where nothing was computed; (classes, ...) bool for multilabel.
+        Class indices, 255 where nothing was computed; (classes, ...) bool for multilabel. Those
+        of a zarr store stay on disk until they are sliced: they can be larger than the memory.
     classes
         In the order of the label values; empty if the file names none.
     pixel_size_um
         Micrometres per pixel; None if the file does not say.
     """
 
-    labels: NDArray[Any]
+    labels: NDArray[Any] | zarr.Array[Any]
     classes: tuple[ClassInfo, ...]
     pixel_size_um: float | None
 

@@ -138,7 +138,7 @@ def _from_files(pairs: Iterable[tuple[Path, Path]]) -> Iterator[LabelledImage]:
                 name=opened.name,
                 data=opened.levels[0],
                 axes=opened.axes,
-                mask=_as_mask(read_labels(mask).labels, mask.name),
+                mask=_as_mask(np.asarray(read_labels(mask).labels), mask.name),
                 path=image,
                 pixel_size_um=opened.pixel_size_um,
             )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ from napari_tileseg.errors import OutputError
 from napari_tileseg.io import label_store
 from napari_tileseg.io.label_store import LabelStore
 from napari_tileseg.io.labels import read_labels
+from napari_tileseg.io.pairs import labelled_images
 from napari_tileseg.settings import RunSettings
 from stubs import Ramp, network
 
@@ -27,7 +31,7 @@ def small_chunks(monkeypatch):
 
 
 def _run(path, *, stop_after=None, resume=False, shape=(2, 90, 75), focus=None):
-    """Segment into a store, perhaps only a part; return the store and the tiles computed."""
+    """Segment into a store, perhaps only a part; return it closed, and the tiles computed."""
     source = Source(np.random.default_rng(0).integers(0, 3, shape).astype(np.float32))
     plan = make_plan(source, MODEL, RunSettings(device="cpu"))
     if resume:
@@ -36,6 +40,12 @@ def _run(path, *, stop_after=None, resume=False, shape=(2, 90, 75), focus=None):
         store = LabelStore.create(
             path, shape, spatial_dims=2, facts=FACTS, classes=MODEL.classes, pixel_size_um=0.5
         )
+    with store:
+        wanted, done = _fill(store, plan, source, stop_after, focus)
+    return store, wanted, done
+
+
+def _fill(store, plan, source, stop_after, focus):
     wanted, done = store.wanted(plan.grid), 0
     patches = stream_plan(
         plan, source, MODEL, wanted=wanted, provisional=False, focus=focus and Focus(focus)
@@ -45,7 +55,7 @@ def _run(path, *, stop_after=None, resume=False, shape=(2, 90, 75), focus=None):
             break
         store.write(patch.region, patch.labels)
         done = patch.tiles_done
-    return store, wanted, done
+    return wanted, done
 
 
 def test_a_run_in_one_go_fills_the_store(tmp_path):
@@ -92,8 +102,60 @@ def test_a_torn_journal_costs_one_chunk(tmp_path):
     store, _, _ = _run(tmp_path / "a.zarr")
     journal = tmp_path / "a.zarr" / ".chunks-done"
     journal.write_bytes(journal.read_bytes()[:-3])
-    again = LabelStore.resume(tmp_path / "a.zarr", FACTS)
-    assert again._done.sum() == store._done.size - 1
+    with LabelStore.resume(tmp_path / "a.zarr", FACTS) as again:
+        assert again._done.sum() == store._done.size - 1
+
+
+def test_what_follows_a_torn_journal_is_read_aright(tmp_path):
+    path = tmp_path / "a.zarr"
+    _run(path, stop_after=14)
+    journal = path / ".chunks-done"
+    journal.write_bytes(journal.read_bytes()[:-3])
+    part, _, _ = _run(path, stop_after=9, resume=True)
+    assert not part.complete
+    with LabelStore.resume(path, FACTS) as again:
+        np.testing.assert_array_equal(again._done, part._done)
+    whole, _, _ = _run(path, resume=True)
+    straight, _, _ = _run(tmp_path / "b.zarr")
+    assert whole.complete
+    np.testing.assert_array_equal(whole.array[:], straight.array[:])
+
+
+def test_a_second_run_cannot_write_to_the_same_store(tmp_path):
+    path = tmp_path / "a.zarr"
+    store, _, _ = _run(path, stop_after=3)
+    with LabelStore.resume(path, FACTS):
+        with pytest.raises(OutputError, match="Another run writes to"):
+            LabelStore.resume(path, FACTS)
+        assert read_labels(path).labels.shape == store.array.shape  # reading is free
+    LabelStore.resume(path, FACTS).close()
+
+
+def test_the_lock_ends_with_its_process_and_holds_between_processes(tmp_path):
+    path = tmp_path / "a.zarr"
+    _run(path, stop_after=3)
+    code = (
+        "import sys; from pathlib import Path; from napari_tileseg.io.locks import take_lock\n"
+        "held = take_lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(OutputError, match="Another run writes to"):
+            LabelStore.resume(path, FACTS)
+        other.kill()
+        other.wait()
+    LabelStore.resume(path, FACTS).close()
+
+
+def test_a_store_that_is_read_cannot_be_changed(tmp_path):
+    _run(tmp_path / "a.zarr")
+    labels = read_labels(tmp_path / "a.zarr").labels
+    with pytest.raises(ValueError, match=r"read.only"):
+        labels[0, 0, 0] = 1
 
 
 def test_what_is_not_computed_reads_as_255(tmp_path):
@@ -129,3 +191,13 @@ def test_a_store_is_read_like_any_labels(tmp_path):
     np.testing.assert_array_equal(found.labels[:], store.array[:])
     assert found.classes == default_classes(3)
     assert found.pixel_size_um == 0.5
+
+
+def test_a_store_can_be_the_mask_of_an_image(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    store, _, _ = _run(masks / "a.zarr", shape=(90, 75))
+    np.save(images / "a.npy", np.zeros((90, 75), np.uint8))
+    (pair,) = labelled_images(images, masks)
+    np.testing.assert_array_equal(pair.mask, store.array[:])
