@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
-from napari_tileseg.errors import Cancelled, OutputError, SettingsError
+from napari_tileseg.cli.output import prepare
+from napari_tileseg.cli.trained import Curve, KeptFile, check_curve
+from napari_tileseg.errors import Cancelled, NetworkError, SettingsError
 from napari_tileseg.settings import TrainSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
 
     from napari_tileseg.cli.options import Subparsers
     from napari_tileseg.cli.training import TrainJob
-    from napari_tileseg.engine.network import Network
     from napari_tileseg.training.train import TrainReport
 
 _EXAMPLE = """
@@ -105,37 +105,57 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.out.suffix != ".safetensors":
         raise SettingsError(f"A model is saved as .safetensors, not as '{args.out.name}'.")
-    from napari_tileseg.cli.training import prepare
+    if args.csv is not None:
+        check_curve(args.csv, (args.images, args.masks, args.val_images, args.val_masks))
+    prepare(args.out)
+    from napari_tileseg.cli.training import read_job
 
-    job = prepare(args, settings)
+    job = read_job(args, settings)
     note(args, job.summary())
     return _train(args, job)
 
 
 def _train(args: argparse.Namespace, job: TrainJob) -> int:
     """Train, save each better model, and say how it went."""
+    say = partial(note, args)
+    model, curve = KeptFile(say), Curve(args.csv, job.network, say)
+    interrupted = False
+    try:
+        _follow(args, job, model, curve)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        model.retry()
+        curve.save()
+    model.require()
+    if interrupted:
+        kept = f"The best model so far is '{model.path}'." if model.path else "Nothing was written."
+        raise Cancelled(kept)
+    if model.path is None:
+        raise NetworkError(
+            "Training ended before there was a model to save. Give it more --epochs or --minutes, "
+            "or a lower --learning-rate."
+        )
+    note(args, f"wrote {model.path} ({model.path.stat().st_size / 1e6:.1f} MB)")
+    curve.file.require()
+    return 0
+
+
+def _follow(args: argparse.Namespace, job: TrainJob, model: KeptFile, curve: Curve) -> None:
+    """Train to the end of the budget; show, save and take down what comes."""
     from napari_tileseg.training.train import train
 
-    saved: Path | None = None
-    with ExitStack() as stack:
-        record = stack.enter_context(_csv_table(args.csv, job.network))
-        advance = stack.enter_context(progress(args, "train", "% of the budget"))
-        stream = train(job.network, job.samples, validation=job.validation, settings=job.settings)
-        stack.enter_context(closing(stream))
-        try:
-            for report in stream:
-                record(report)
-                advance(round(100 * report.progress), 100)
-                if report.best is not None:
-                    saved = _save(args, report)
-                if report.validation is not None or report.stopped:
-                    note(args, _score(report))
-        except KeyboardInterrupt:
-            kept = f"The best model so far is '{saved}'." if saved else "Nothing was written."
-            raise Cancelled(kept) from None
-    if saved is not None:
-        note(args, f"wrote {saved} ({saved.stat().st_size / 1e6:.1f} MB)")
-    return 0
+    stream = train(job.network, job.samples, validation=job.validation, settings=job.settings)
+    with progress(args, "train", "% of the budget") as advance, closing(stream):
+        for report in stream:
+            advance(round(100 * report.progress), 100)
+            if report.best is not None:
+                model.write(partial(_save, args, report))
+            elif report.validation is not None:
+                model.retry()
+            curve.add(report)
+            if report.validation is not None or report.stopped:
+                note(args, _score(report))
 
 
 def _save(args: argparse.Namespace, report: TrainReport) -> Path:
@@ -161,32 +181,3 @@ def _score(report: TrainReport) -> str:
         f"{report.seconds / 60:5.1f} min, step {report.step}: loss {report.loss:.3f}, "
         f"validation mIoU {report.validation.miou:.4f}{better}"
     )
-
-
-@contextmanager
-def _csv_table(path: Path | None, network: Network) -> Iterator[Callable[[TrainReport], None]]:
-    """Lend a function that writes one line a step to a CSV file, if one is wanted."""
-    if path is None:
-        yield lambda report: None
-        return
-    try:
-        stream = path.open("w", newline="")
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written ({error.strerror}). Choose another place with --csv."
-        ) from error
-    with stream:
-        writer = csv.writer(stream)
-        names = (f"iou {one.name}" for one in network.classes)
-        writer.writerow(("step", "epoch", "seconds", "loss", "miou", *names))
-
-        def record(report: TrainReport) -> None:
-            scores: list[str] = []
-            if report.validation is not None:
-                values = [report.validation.miou, *report.validation.iou]
-                scores = [f"{value:.5f}" for value in values]
-            line = (report.step, report.epoch, f"{report.seconds:.1f}", f"{report.loss:.5f}")
-            writer.writerow([*line, *scores])
-            stream.flush()
-
-        yield record

@@ -59,7 +59,7 @@ class TrainJob:
         )
 
 
-def prepare(args: argparse.Namespace, settings: TrainSettings) -> TrainJob:
+def read_job(args: argparse.Namespace, settings: TrainSettings) -> TrainJob:
     """Read all images and build or load the network; nothing is trained yet."""
     images = list(_read(args.images, args.masks))
     held_out = list(_read(args.val_images, args.val_masks)) if args.val_images else []

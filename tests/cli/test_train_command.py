@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_tileseg.errors import OutputError
 from napari_tileseg.io.checkpoints import load_model
 
 NETWORK = (
@@ -131,6 +132,94 @@ def test_the_foreground_of_a_binary_model_gets_a_new_name(train, data):
     assert code == 0, err
     names = [one.name for one in load_model(data / "next.safetensors").classes]
     assert names == ["background", "nucleus"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("curve.txt", "written as .csv"),
+        ("train/images/1.tif", "written as .csv"),
+        ("train/masks/curve.csv", "taken for an image or a mask"),
+        ("table.csv", "is not the curve of a training"),
+    ],
+)
+def test_a_curve_takes_the_place_of_nothing_else(train, data, place, said):
+    (data / "table.csv").write_text("patient,age\n1,60\n")
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    code, _, err = train("--csv", data / place)
+    assert code != 0
+    assert said in err
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_a_curve_of_an_earlier_training_is_replaced_by_the_new_one(train, data):
+    (data / "curve.csv").write_text("step,epoch,seconds,loss,miou\n99,9,9.9,9.9,\n")
+    code, _, err = train("--epochs", 1, "--csv", data / "curve.csv")
+    assert code == 0, err
+    with (data / "curve.csv").open() as stream:
+        assert next(csv.DictReader(stream))["step"] == "1"
+
+
+def test_a_place_that_cannot_be_written_ends_it_before_any_work(train, data):
+    (data / "file").write_text("no folder")
+    code, _, err = train("--images", data / "missing", out="file/mine.safetensors")
+    assert code == 1
+    assert "Choose another place with --out" in err
+
+
+def test_the_folder_of_the_model_is_made(train, data):
+    code, _, err = train("--epochs", 1, out="new/mine.safetensors")
+    assert code == 0, err
+    assert (data / "new/mine.safetensors").exists()
+
+
+def _failing(times, monkeypatch):
+    """Let the first saves fail as on a full disk; return the list of all attempts."""
+    import napari_tileseg.io.checkpoints as module
+
+    attempts, save = [], module.save_model
+
+    def attempt(*args, **options):
+        attempts.append(args)
+        if len(attempts) <= times:
+            raise OutputError("the disk is full.")
+        return save(*args, **options)
+
+    monkeypatch.setattr(module, "save_model", attempt)
+    return attempts
+
+
+def test_a_save_that_fails_is_made_good_by_the_next(train, data, monkeypatch):
+    attempts = _failing(1, monkeypatch)
+    code, _, err = train("--epochs", 3)
+    assert code == 0, err
+    assert len(attempts) > 1
+    assert "the disk is full. This will be tried again." in err
+    assert load_model(data / "mine.safetensors").spec.name == "mine"
+
+
+def test_saves_that_fail_to_the_end_fail_the_command_after_the_last_step(train, data, monkeypatch):
+    attempts = _failing(1000, monkeypatch)
+    code, _, err = train("--epochs", 3, "--csv", data / "curve.csv")
+    assert code == 1
+    assert "error: the disk is full." in err
+    assert len(attempts) > 2
+    assert len((data / "curve.csv").read_text().splitlines()) > 2
+
+
+def test_a_training_without_a_result_fails(train, monkeypatch):
+    monkeypatch.setattr("napari_tileseg.training.train.train", lambda *_, **__: (one for one in ()))
+    code, _, err = train()
+    assert code == 1
+    assert "before there was a model to save" in err
+
+
+def test_a_training_without_a_step_leaves_the_earlier_curve(train, data, monkeypatch):
+    earlier = "step,epoch,seconds,loss,miou\n99,9,9.9,9.9,\n"
+    (data / "curve.csv").write_text(earlier)
+    monkeypatch.setattr("napari_tileseg.training.train.train", lambda *_, **__: (one for one in ()))
+    train("--csv", data / "curve.csv")
+    assert (data / "curve.csv").read_text() == earlier
 
 
 def test_files_that_do_not_pair_up_are_named(train, data):
