@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_tileseg.settings import RunSettings
 
 _LARGEST_IN_MEMORY = 256 * 2**20
+_BLOCK = 2**24
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,34 @@ def label_array(job: Job, folder: Path) -> Iterator[Any]:
         yield np.zeros(job.label_shape, dtype)
         return
     try:
-        scratch = tempfile.NamedTemporaryFile(dir=folder, prefix=".labels-", suffix=".part")  # noqa: SIM115
+        # without a buffer: one that is left over on a full disk fails again on closing
+        scratch = tempfile.NamedTemporaryFile(  # noqa: SIM115
+            dir=folder, prefix=".labels-", suffix=".part", buffering=0
+        )
     except OSError as error:
         raise OutputError(
             f"'{folder}' cannot be written to ({error.strerror}). Choose another output folder."
         ) from error
     with scratch:
-        yield np.memmap(scratch, dtype, mode="w+", shape=job.label_shape)
+        _make_room(scratch, int(np.prod(job.label_shape, dtype=np.int64)) * dtype.itemsize, folder)
+        yield np.memmap(scratch, dtype, mode="r+", shape=job.label_shape)
+
+
+def _make_room(scratch: Any, n_bytes: int, folder: Path) -> None:
+    """Fill a file with zeros: writing to a mapped file for which there is no room is fatal."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(scratch.fileno(), 0, n_bytes)
+        else:
+            _write_zeros(scratch, n_bytes)
+    except OSError as error:
+        raise OutputError(
+            f"The labels need {n_bytes / 1e9:,.3g} GB in '{folder}' while they are computed, and "
+            f"these are not to be had ({error.strerror or error}). Make room there, or choose "
+            "another --out."
+        ) from error
+
+
+def _write_zeros(scratch: Any, n_bytes: int) -> None:
+    while n_bytes:
+        n_bytes -= scratch.write(bytes(min(_BLOCK, n_bytes)))

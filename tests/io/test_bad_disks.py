@@ -1,9 +1,5 @@
 """Read-only folders and full disks, real ones: root is not stopped by file modes."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from disks import make_read_only, small_disk
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Architecture, ModelSpec, default_classes
 from napari_tileseg.errors import OutputError
@@ -20,27 +17,11 @@ from napari_tileseg.io.labels import export
 LABELS = np.random.default_rng(0).integers(0, 250, (900, 900), dtype=np.uint8)
 
 
-def _mount(folder: Path, options: str) -> None:
-    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a file system needs root on Linux")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own: 128 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    _mount(folder, "size=128k")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +57,7 @@ def test_a_full_disk_loses_nothing(disk: Path, network: Network, name: str, exis
 def test_a_read_only_folder_loses_nothing(disk: Path, network: Network, name: str) -> None:
     target = disk / name
     target.write_bytes(b"old")
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    make_read_only(disk)
     with pytest.raises(OutputError, match=r"is read-only\. Choose another folder") as caught:
         writers(network)[name](target)
     assert str(caught.value).endswith("The existing file is untouched.")

@@ -17,7 +17,6 @@ from napari_tileseg.errors import OutputError
 from napari_tileseg.io import label_store
 from napari_tileseg.io.label_store import LabelStore
 from napari_tileseg.io.labels import read_labels
-from napari_tileseg.io.pairs import labelled_images
 from napari_tileseg.settings import RunSettings
 from stubs import Ramp, network
 
@@ -191,13 +190,3 @@ def test_a_store_is_read_like_any_labels(tmp_path):
     np.testing.assert_array_equal(found.labels[:], store.array[:])
     assert found.classes == default_classes(3)
     assert found.pixel_size_um == 0.5
-
-
-def test_a_store_can_be_the_mask_of_an_image(tmp_path):
-    images, masks = tmp_path / "images", tmp_path / "masks"
-    images.mkdir()
-    masks.mkdir()
-    store, _, _ = _run(masks / "a.zarr", shape=(90, 75))
-    np.save(images / "a.npy", np.zeros((90, 75), np.uint8))
-    (pair,) = labelled_images(images, masks)
-    np.testing.assert_array_equal(pair.mask, store.array[:])
