@@ -7,9 +7,11 @@ result are all made from these frozen classes, so they cannot disagree.
 from __future__ import annotations
 
 import math
+import numbers
+import operator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self, get_args, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from napari_tileseg.errors import SettingsError
 
@@ -156,13 +158,27 @@ def _coerced(name: str, value: Any, hint: Any) -> Any:
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, Choice):
             return kind(value)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return _indices(name, value)
+    if str in kinds and type(value).__name__ == "device":
+        return str(value)  # of torch, which is not imported here
+    if not isinstance(value, bool):
+        if int in kinds and hasattr(value, "__index__"):
+            return operator.index(value)
+        if float in kinds and isinstance(value, numbers.Real):
+            return float(value)
     plain = tuple(kind for kind in kinds if kind in (int, float, str, bool))
     if plain and (not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain)):
         wanted = " or ".join(kind.__name__ for kind in plain)
         raise SettingsError(f"{name} is {value!r}; it has to be of type {wanted}.")
     return value
+
+
+def _indices(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(one) for one in value)
+    except TypeError as error:
+        raise SettingsError(f"{name} is {value!r}; it has to be whole numbers: (0, 1).") from error
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,8 @@ def network(
     **spec: object,
 ) -> Network:
     """Wrap a module with a description that changes nothing about it."""
+    if outputs == 1 and task is Task.MULTICLASS:
+        task = Task.MULTILABEL  # several classes are needed to choose one
     count = 2 if task is Task.BINARY else outputs
     values: dict[str, object] = {
         "name": "stub",

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.tiles import Tile, TileGrid
 
 UNIT = float(2**22)
-"""Fixed-point steps for one unit of logit: a step is 2.4e-7."""
+"""Fixed-point steps for one unit of evidence: a step is 2.4e-7."""
 
 LIMIT = 500.0
-"""Logits beyond this, either way, count as this: a probability of 1 to all digits."""
+"""Evidence beyond this, either way, counts as this: a probability of 0 or 1 to all digits."""
 
 Box = tuple[slice, ...]
 
@@ -37,7 +37,7 @@ class Merged:
     Attributes
     ----------
     sums
-        (outputs, *core) int32: logits times `UNIT`, complete where final.
+        (outputs, *core) int32: evidence times `UNIT`, complete where final.
     final
         The parts of the core that no further tile will touch, in pixels of the image.
     """
@@ -60,7 +60,7 @@ class Canvas:
     grid
         All the tiles that will be added, each once, in any order.
     n_outputs
-        Logits for each pixel.
+        How many sums each pixel has.
     device
         Where the sums are kept.
     wanted
@@ -98,19 +98,19 @@ class Canvas:
         """Whether every tile that was to come has come."""
         return self._to_come == 0
 
-    def add(self, tile: Tile, logits: torch.Tensor, share: torch.Tensor) -> Merged:
+    def add(self, tile: Tile, evidence: torch.Tensor, share: torch.Tensor) -> Merged:
         """Add a tile.
 
         Parameters
         ----------
         tile
             A tile of the grid that was not added before.
-        logits
-            (outputs, *tile) float32, finite.
+        evidence
+            (outputs, *tile) float32, finite: `Network.evidence`.
         share
             (*core) float32; the shares of all tiles over a pixel sum to 1.
         """
-        core = logits[(slice(None), *tile.core_within)]
+        core = evidence[(slice(None), *tile.core_within)]
         steps = (core.clamp(-LIMIT, LIMIT) * (share * UNIT)).round_().to(torch.int32)
         sums = steps if self._alone else self._added(tile, steps)
         self._to_come -= 1

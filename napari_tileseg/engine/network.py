@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ import torch
 from torch import nn
 
 from napari_tileseg.engine.spec import Architecture, ClassInfo, ModelSpec, Task
-from napari_tileseg.errors import Cancelled, NetworkError
+from napari_tileseg.errors import NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 _GLOBAL_MODULES = (
     nn.modules.instancenorm._InstanceNorm,
@@ -102,30 +101,39 @@ class Network:
             )
         return answer
 
-    def decide(self, logits: torch.Tensor, unit: float = 1.0) -> torch.Tensor:
-        """Turn merged logits into labels.
+    def evidence(self, logits: torch.Tensor) -> torch.Tensor:
+        """Shift logits so that only their sign, or their order, decides.
+
+        Several classes: what each lacks to the highest one, at most 0. Otherwise: what is above
+        the threshold. Sums of shares of evidence decide as the sums of shares of logits do,
+        also while some of the shares are missing.
 
         Parameters
         ----------
         logits
-            (outputs, *spatial), as numbers of any type.
-        unit
-            What a logit of 1 is in these numbers.
+            (outputs, *spatial) float.
+        """
+        if self.spec.task is Task.MULTICLASS:
+            return logits - logits.amax(0, keepdim=True)
+        return logits - _logit(self.spec.threshold)
+
+    def decide(self, evidence: torch.Tensor) -> torch.Tensor:
+        """Turn evidence (outputs, *spatial), as numbers of any type and unit, into labels.
 
         Returns
         -------
         (*spatial) uint8 class indices; (classes, *spatial) bool for a multilabel model.
         """
         if self.spec.task is Task.MULTICLASS:
-            return _argmax(logits)
-        above = logits > _logit(self.spec.threshold) * unit
+            return _argmax(evidence)
+        above = evidence > 0
         return above if self.spec.task is Task.MULTILABEL else above[0].to(torch.uint8)
 
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """Turn merged logits (outputs, *spatial) into probabilities (classes, *spatial)."""
+    def probabilities(self, evidence: torch.Tensor) -> torch.Tensor:
+        """Turn evidence (outputs, *spatial) float into probabilities (classes, *spatial)."""
         if self.spec.task is Task.MULTICLASS:
-            return logits.softmax(0)
-        foreground = logits.sigmoid()
+            return evidence.softmax(0)
+        foreground = (evidence + _logit(self.spec.threshold)).sigmoid()
         if self.spec.task is Task.MULTILABEL:
             return foreground
         return torch.cat([1 - foreground, foreground])
@@ -145,22 +153,6 @@ def _argmax(logits: torch.Tensor) -> torch.Tensor:
 
 def _logit(probability: float) -> float:
     return float(torch.logit(torch.tensor(probability, dtype=torch.float64)))
-
-
-@contextmanager
-def interruptible(module: nn.Module, should_stop: Callable[[], bool]) -> Iterator[None]:
-    """Let a network be stopped between any two of its layers, however large its input is."""
-
-    def ask(*_: object) -> None:
-        if should_stop():
-            raise Cancelled("Stopped. What was finished is kept.")
-
-    hooks = [part.register_forward_pre_hook(ask) for part in module.modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:

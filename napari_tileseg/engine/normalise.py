@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_tileseg.engine.spec import Normalisation, NormalisationKind
 from napari_tileseg.errors import ModelFitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,38 +27,58 @@ if TYPE_CHECKING:
 _WHOLE_PX = 4_000_000
 """An image up to this many pixels is read as a whole for its statistics."""
 
-_SAMPLES, _SAMPLE_PX = 36, 256
-"""A larger one is sampled: this many windows, of this side."""
+_SAMPLES, _SAMPLE_PX = 36, 256**2
+"""A larger one is sampled: this many windows of so many pixels, of up to four channels."""
+
+_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
+"""Numbers that float32 rounds."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """An affine map a channel: normalised = raw * factor + offset.
+    """An affine map a channel: normalised = (raw - shift) * factor + offset.
 
     Attributes
     ----------
-    factor, offset
-        One number for each channel that is read.
+    shift, factor, offset
+        One number for each channel that is read. The shift is taken off first, in the precision
+        of the raw values, so that a signal on top of a large offset survives.
     """
 
+    shift: tuple[float, ...]
     factor: tuple[float, ...]
     offset: tuple[float, ...]
 
-    def apply(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Scale raw tiles (B, C, *spatial) of any dtype to float32, on their device."""
+    def apply(self, tiles: torch.Tensor, device: torch.device | str | None = None) -> torch.Tensor:
+        """Scale raw tiles (B, C, *spatial) of any dtype to float32, and bring them to a device.
+
+        What float32 can hold travels as it is; wider numbers are shifted before they leave.
+        """
+        target = tiles.device if device is None else torch.device(device)
         per_channel = (1, -1) + (1,) * (tiles.ndim - 2)
-        factor = torch.tensor(self.factor, device=tiles.device).view(per_channel)
-        offset = torch.tensor(self.offset, device=tiles.device).view(per_channel)
-        return torch.addcmul(offset, tiles.to(torch.float32), factor)
+        if tiles.dtype in _WIDE:
+            shift = torch.tensor(self.shift, dtype=torch.float64).view(per_channel)
+            shifted = (tiles.to(torch.float64) - shift).to(torch.float32).to(target)
+        else:
+            shift = torch.tensor(self.shift, dtype=torch.float32, device=target).view(per_channel)
+            shifted = tiles.to(target).to(torch.float32) - shift
+        factor = torch.tensor(self.factor, device=target).view(per_channel)
+        offset = torch.tensor(self.offset, device=target).view(per_channel)
+        return torch.addcmul(offset, shifted, factor)
 
 
 def scaling_for(
-    source: Source, normalisation: Normalisation, channels: Sequence[int], spec_name: str = "model"
+    source: Source,
+    normalisation: Normalisation,
+    channels: Sequence[int],
+    spec_name: str = "model",
+    before_read: Callable[[], None] | None = None,
 ) -> Scaling:
     """Resolve what a model asks for on one image.
 
     Statistics of the image, where they are needed, come from all of a small image and from a
     fixed set of windows spread over a large one; equal images give equal scalings.
+    `before_read` is called before each read; what it raises ends the reading.
 
     Raises
     ------
@@ -71,19 +92,18 @@ def scaling_for(
     std = _per_channel(normalisation.std, count, spec_name)
     kind = normalisation.kind
     if kind is NormalisationKind.NONE:
-        return Scaling((1.0,) * count, (0.0,) * count)
+        return Scaling((0.0,) * count, (1.0,) * count, (0.0,) * count)
     if kind is NormalisationKind.ZSCORE:
-        low, high = _mean_and_above(_sample(source, channels))
+        low, high = _mean_and_above(_sample(source, channels, before_read))
     elif kind is NormalisationKind.FIXED and source.dtype in (np.uint8, np.bool_):
         top = 255.0 if source.dtype == np.uint8 else 1.0
         low, high = np.zeros(count), np.full(count, top)
     else:
         percentiles = [normalisation.low, normalisation.high]
-        low, high = np.percentile(_sample(source, channels), percentiles, axis=1)
+        low, high = np.percentile(_sample(source, channels, before_read), percentiles, axis=1)
     spread = np.where(high > low, high - low, 1.0)
-    factor = 1 / (spread * std)
-    offset = -(low / spread + mean) / std
-    return Scaling(tuple(factor.tolist()), tuple(offset.tolist()))
+    factor, offset = 1 / (spread * std), -mean / std
+    return Scaling(tuple(low.tolist()), tuple(factor.tolist()), tuple(offset.tolist()))
 
 
 def _per_channel(values: tuple[float, ...], count: int, name: str) -> NDArray[np.float64]:
@@ -101,39 +121,53 @@ def _mean_and_above(sample: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[
     return mean, mean + values.std(axis=1)
 
 
-def _sample(source: Source, channels: Sequence[int]) -> NDArray[Any]:
+def _sample(
+    source: Source, channels: Sequence[int], before_read: Callable[[], None] | None
+) -> NDArray[Any]:
     """Return pixels of the image, (channels, pixels)."""
-    parts = [
-        source.read(plane, region, channels).reshape(len(channels), -1)
-        for plane, region in _windows(source)
-    ]
+    parts = []
+    for plane, region in _windows(source, len(channels)):
+        if before_read is not None:
+            before_read()
+        parts.append(source.read(plane, region, channels).reshape(len(channels), -1))
     return np.concatenate(parts, axis=1)
 
 
-def _windows(source: Source) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def _windows(
+    source: Source, n_channels: int
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
     planes = list(np.ndindex(*source.leading_shape))
-    whole = tuple(slice(0, size) for size in source.spatial_shape)
-    if np.prod(source.label_shape, dtype=np.int64) <= _WHOLE_PX:
+    if prod(source.label_shape) * n_channels <= _WHOLE_PX:
+        whole = tuple(slice(0, size) for size in source.spatial_shape)
         yield from ((plane, whole) for plane in planes)
         return
     few = [planes[i] for i in _spread(len(planes), _SAMPLES)]
-    per_plane = max(1, _SAMPLES // len(few))
-    per_axis = max(1, round(per_plane ** (1 / len(whole))))
+    shape = source.spatial_shape
+    side = max(1, round((_SAMPLE_PX / max(1, n_channels / 4)) ** (1 / len(shape))))
+    counts = _windows_along(shape, side, max(1, _SAMPLES // len(few)))
     starts = [
-        [i * max(0, size - _SAMPLE_PX) // max(1, per_axis - 1) for i in range(per_axis)]
-        if per_axis > 1
-        else [max(0, size - _SAMPLE_PX) // 2]
-        for size in source.spatial_shape
+        np.linspace(0, max(0, size - side), count, dtype=int).tolist()
+        if count > 1
+        else [max(0, size - side) // 2]
+        for size, count in zip(shape, counts, strict=True)
     ]
-    for plane in few:
-        for corner in product(*starts):
-            yield (
-                plane,
-                tuple(
-                    slice(start, min(start + _SAMPLE_PX, size))
-                    for start, size in zip(corner, source.spatial_shape, strict=True)
-                ),
-            )
+    for plane, corner in product(few, product(*starts)):
+        region = tuple(
+            slice(start, min(start + side, size)) for start, size in zip(corner, shape, strict=True)
+        )
+        yield plane, region
+
+
+def _windows_along(shape: tuple[int, ...], side: int, wanted: int) -> list[int]:
+    """Share a number of windows out among the axes, more of them along longer ones."""
+    counts = [1] * len(shape)
+    while True:
+        gaps = [size / (side * count) for size, count in zip(shape, counts, strict=True)]
+        longest = int(np.argmax(gaps))
+        counts[longest] += 1
+        if prod(counts) > wanted or gaps[longest] <= 1:
+            counts[longest] -= 1
+            return counts
 
 
 def _spread(count: int, wanted: int) -> list[int]:

@@ -115,7 +115,7 @@ def _resolved_mode(
 ) -> Mode:
     if settings.mode is not Mode.AUTO:
         mode = settings.mode
-    elif network.spec.global_context and _small(source, network):
+    elif network.spec.global_context and settings.tile is None and _small(source, network):
         notes.append("The network looks at its whole input, so it sees the image as a whole.")
         return Mode.WHOLE
     else:
@@ -144,6 +144,11 @@ def _tile_and_step(
             f"Tiles are {tile} px, not {wanted} px: this network needs multiples of {stride} px."
         )
     step = max(stride, int(tile * (1 - settings.overlap)) // stride * stride)
+    if step == tile and settings.overlap > 0:
+        notes.append(
+            f"Tiles of {tile} px cannot overlap by {settings.overlap:.0%}: this network needs "
+            f"steps of {stride} px. Larger tiles can."
+        )
     dims = network.spec.spatial_dims
     return (tile,) * dims, (step,) * dims
 

@@ -15,7 +15,7 @@ from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.tiles import round_up
-from napari_tileseg.settings import Precision
+from napari_tileseg.settings import Mode, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
 
@@ -62,18 +63,25 @@ class Comparison:
         return self.agreement >= _AGREEMENT and self.margin <= _NEAR_TIE
 
 
-def resolved_precision(plan: Plan, source: Source, network: Network) -> Plan:
+def resolved_precision(
+    plan: Plan, source: Source, network: Network, scaling: Scaling | None = None
+) -> Plan:
     """Return the plan with its precision decided; without a comparison if it was asked for."""
     if plan.precision is not Precision.AUTO:
         return plan
-    return replace(plan, precision=_chosen(plan, source, network))
-
-
-def _chosen(plan: Plan, source: Source, network: Network) -> Precision:
     candidate = fast_precision(plan.device)
-    if candidate is Precision.FP32 or plan.n_tiles < _WORTHWHILE_TILES:
-        return Precision.FP32
-    scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
+    short = plan.n_tiles < _WORTHWHILE_TILES
+    if candidate is Precision.FP32 or plan.mode is Mode.EXACT or short:
+        return replace(plan, precision=Precision.FP32)
+    if scaling is None:
+        spec = network.spec
+        scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name)
+    return replace(plan, precision=_chosen(plan, source, network, scaling, candidate))
+
+
+def _chosen(
+    plan: Plan, source: Source, network: Network, scaling: Scaling, candidate: Precision
+) -> Precision:
     pieces = _pieces(plan, source, network)
     found = compare(
         [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],
@@ -105,7 +113,7 @@ def compare(
         answers = []
         for forward, times in zip(full_and_half, seconds, strict=True):
             start = time.perf_counter()
-            answers.append(forward(piece)[0].cpu())
+            answers.append(network.evidence(forward(piece)[0]).cpu())
             times.append(time.perf_counter() - start)
         labels = [network.decide(answer) for answer in answers]
         differ = labels[0] != labels[1]
@@ -118,9 +126,9 @@ def compare(
     return Comparison(equal / pixels, margin, full / half)
 
 
-def _margins(network: Network, logits: torch.Tensor) -> torch.Tensor:
+def _margins(network: Network, evidence: torch.Tensor) -> torch.Tensor:
     """Return how far each decision is from going the other way, in probability."""
-    sure = network.probabilities(logits)
+    sure = network.probabilities(evidence)
     if network.spec.task is Task.MULTILABEL:
         return (sure - network.spec.threshold).abs()
     highest = sure.topk(2, dim=0).values

@@ -12,7 +12,7 @@ from napari_tileseg.engine.run import Patch, stream_plan
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, Task
-from napari_tileseg.errors import ModelFitError
+from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def stream(
     axes
         A letter for each axis, such as "CYX"; see `Source`.
     focus
-        Where to begin: a point in coordinates of the labels, or a `Focus` that may move.
+        Where to begin: a point in coordinates of the labels, or (y, x) alone for the first
+        plane, or a `Focus` that may move.
     **options
         The fields of `RunSettings`: tile, overlap, blend, mode, device, precision, ...
 
@@ -67,8 +68,7 @@ def stream(
         Of the kind that says what is wrong: image, model, settings or device.
     """
     source, plan = _planned(image, model, axes, options)
-    where = focus if isinstance(focus, Focus) or focus is None else Focus(focus)
-    return stream_plan(plan, source, model, focus=where)
+    return stream_plan(plan, source, model, focus=_as_focus(focus, source))
 
 
 def predict(
@@ -104,6 +104,20 @@ def empty_labels(source: Source, network: Network) -> NDArray[Any]:
     if network.spec.task is Task.MULTILABEL:
         return np.zeros((len(network.classes), *source.label_shape), bool)
     return np.full(source.label_shape, NOT_COMPUTED, np.uint8)
+
+
+def _as_focus(focus: Focus | tuple[float, ...] | None, source: Source) -> Focus | None:
+    if focus is None or isinstance(focus, Focus):
+        return focus
+    point = tuple(float(one) for one in focus)
+    if len(point) == len(source.spatial_shape):
+        point = (0.0,) * len(source.leading_shape) + point
+    if len(point) != len(source.label_shape):
+        raise SettingsError(
+            f"The focus has {len(point)} numbers; the labels have {len(source.label_shape)} axes "
+            f"({', '.join(source.label_axes)}). Give one number for each."
+        )
+    return Focus(point)
 
 
 def _planned(

@@ -12,7 +12,7 @@ from napari_tileseg.engine.blend import Shares
 from napari_tileseg.engine.canvas import UNIT, Canvas, Merged
 from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.forward import Forward
-from napari_tileseg.engine.network import Network, interruptible
+from napari_tileseg.engine.interrupt import Interrupt
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.schedule import Focus, Schedule
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.canvas import Box
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.tiles import Tile
@@ -94,11 +95,16 @@ def stream_plan(
         Everything yielded before stays right.
     """
     network.module.to(plan.device).eval()
-    stop = should_stop or (lambda: False)
-    plan = resolved_precision(plan, source, network)
-    run = _Run(plan, source, network, wanted)
+    interrupt = Interrupt(should_stop)
     schedule = Schedule(plan.grid, plan.leading_shape, focus, wanted)
-    with interruptible(network.module, stop), memory_errors_explained(plan.device):
+    with interrupt.within(network.module), memory_errors_explained(plan.device):
+        scaling = scaling_for(
+            source, network.spec.normalisation, plan.channels, network.spec.name, interrupt.check
+        )
+        with interrupt.computing():
+            plan = resolved_precision(plan, source, network, scaling)
+        forward = Forward(network, scaling, plan.device, plan.precision)
+        run = _Run(plan, source, network, forward, interrupt, wanted)
         while True:
             plane, numbers = schedule.take(plan.batch)
             if not numbers:
@@ -110,16 +116,22 @@ class _Run:
     """The state of one run: a canvas for each plane that is begun, and how far it is."""
 
     def __init__(
-        self, plan: Plan, source: Source, network: Network, wanted: NDArray[np.bool_] | None
+        self,
+        plan: Plan,
+        source: Source,
+        network: Network,
+        forward: Forward,
+        interrupt: Interrupt,
+        wanted: NDArray[np.bool_] | None,
     ) -> None:
         self._plan = plan
+        self._forward = forward
+        self._interrupt = interrupt
         self._wanted = wanted
         self._total = plan.n_tiles if wanted is None else int(wanted.sum())
         self._source = source
         self._network = network
         self._shares = Shares(plan.grid, plan.blend, plan.device)
-        scaling = scaling_for(source, network.spec.normalisation, plan.channels, network.spec.name)
-        self._forward = Forward(network, scaling, plan.device, plan.precision)
         self._canvases: dict[tuple[int, ...], Canvas] = {}
         self._done = 0
 
@@ -129,11 +141,14 @@ class _Run:
         canvas = self._canvases.get(plane)
         if canvas is None:
             canvas = self._canvases[plane] = self._new_canvas(plane)
-        raw = [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
-        for tile, logits in zip(tiles, self._forward(np.stack(raw)), strict=True):
+        with self._interrupt.computing():
+            raw = [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
+            batch = self._forward(np.stack(raw))
+        for tile, logits in zip(tiles, batch, strict=True):
             with torch.inference_mode():
-                merged = canvas.add(tile, logits, self._shares.of(tile))
-                labels = self._network.decide(merged.sums, unit=UNIT).cpu().numpy()
+                evidence = self._network.evidence(logits)
+                merged = canvas.add(tile, evidence, self._shares.of(tile))
+                labels = self._network.decide(merged.sums).cpu().numpy()
             self._done += 1
             if provisional and not merged.all_final:
                 yield self._patch(plane, tile, tile.core, labels, final=False)

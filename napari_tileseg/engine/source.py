@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -64,7 +66,7 @@ class Source:
     ) -> None:
         self.name = name
         self._data: ArrayLike = _finest(data, name)
-        self.dtype = np.dtype(self._data.dtype)
+        self.dtype = _numeric_dtype(self._data, name)
         shape = tuple(int(size) for size in self._data.shape)
         _check_array(shape, self.dtype, name, spatial_dims)
         self.axes = name_axes(shape, axes, spatial_dims, rgb, name)
@@ -129,7 +131,7 @@ class Source:
         block = block.transpose([kept.index(axis) for axis in "C" + self._spatial_axes])
         block = block[[channel - first for channel in channels]]
         self._require_finite(block, region)
-        return block.astype(np.uint8) if block.dtype == bool else np.ascontiguousarray(block)
+        return np.ascontiguousarray(block, dtype=_as_read(block.dtype))
 
     def check(self, spec: ModelSpec, channels: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return the channels that a model is to read from this image.
@@ -168,13 +170,10 @@ class Source:
     def _axes_hint(self, wanted: int) -> str:
         if "C" in self.axes or wanted not in self.leading_shape:
             return ""
-        axes = "".join(
-            "C" if size == wanted else axis
-            for axis, size in zip(self._leading_axes, self.leading_shape, strict=True)
-        )
-        return (
-            f" If an axis of the image holds its channels, say so: axes='{axes}{self.axes[-2:]}'."
-        )
+        place = len(self.leading_shape) - 1 - self.leading_shape[::-1].index(wanted)
+        named = self._leading_axes[:place] + "C" + self._leading_axes[place + 1 :]
+        named += self._spatial_axes
+        return f" If an axis of the image holds its channels, say so: axes='{named}'."
 
     def _require_finite(self, block: NDArray[Any], region: tuple[slice, ...]) -> None:
         if block.dtype.kind != "f" or bool(np.isfinite(block).all()):
@@ -202,9 +201,35 @@ def _finest(data: object, name: str) -> ArrayLike:
         )
     if len(data) == 0:
         raise ImageError(f"'{name}' is an empty list: there is no pyramid level to read.")
-    if not hasattr(data[0], "dtype"):
+    if not all(hasattr(level, "dtype") and hasattr(level, "shape") for level in data):
         raise ImageError(f"'{name}' is a list without arrays in it; use numpy.asarray first.")
+    sizes = [prod(level.shape) for level in data]
+    if any(finer <= coarser for finer, coarser in pairwise(sizes)):
+        raise ImageError(
+            f"'{name}' is a list of arrays that do not get smaller. A list is a pyramid of one "
+            "image, the finest level first; make a stack of several images with numpy.stack."
+        )
     return cast("ArrayLike", data[0])
+
+
+def _as_read(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of pixels in memory: what torch knows, in the byte order of the machine."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return np.dtype(np.float64)
+    return dtype.newbyteorder("=")
+
+
+def _numeric_dtype(data: ArrayLike, name: str) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(data.dtype)
+    except TypeError as error:
+        raise ImageError(
+            f"'{name}' is a {type(data).__name__} of {data.dtype}; an array of numpy's types is "
+            "needed, for instance image.numpy()."
+        ) from error
+    return dtype
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatial: int) -> None:

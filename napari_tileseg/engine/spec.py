@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -68,6 +70,8 @@ class Normalisation:
     high: float = 99.9
 
     def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise CheckpointError("The normalisation of this model holds what is not a number.")
         if any(not value > 0 for value in self.std):
             raise CheckpointError("The normalisation of this model has a std that is not above 0.")
         if not 0 <= self.low < self.high <= 100:
@@ -161,9 +165,8 @@ class ModelSpec:
     pixel_size_um: float | None = None
 
     def __post_init__(self) -> None:
-        wanted = 2 if self.task is Task.BINARY else None
         count = len(self.classes)
-        if wanted is not None and count != wanted:
+        if self.task is Task.BINARY and count != 2:
             raise CheckpointError(
                 f"'{self.name}' has one output for foreground or background, "
                 f"but names {count} classes; it needs two names."
@@ -171,6 +174,27 @@ class ModelSpec:
         if not 1 <= count <= MAX_CLASSES:
             raise CheckpointError(
                 f"'{self.name}' has {count} classes; between 1 and {MAX_CLASSES} can be stored."
+            )
+        if self.task is Task.MULTICLASS and count < 2:
+            raise CheckpointError(
+                f"'{self.name}' has a single class, so every pixel would be that class. A network "
+                "with one output is binary: foreground above a threshold, else background."
+            )
+        if len({one.name for one in self.classes}) != count:
+            raise CheckpointError(f"'{self.name}' has two classes of the same name; rename one.")
+        for one in self.classes:
+            if not re.fullmatch("#[0-9a-fA-F]{6}", one.colour):
+                raise CheckpointError(
+                    f"The colour of '{one.name}' is '{one.colour}'; it has to be like '#e69f00'."
+                )
+        for what, value in (("stride", self.stride), ("tile", self.tile)):
+            if not isinstance(value, int) or value < 1:
+                raise CheckpointError(
+                    f"The {what} of '{self.name}' is {value!r}; it has to be a number of pixels."
+                )
+        if self.spatial_dims not in (1, 2, 3):
+            raise CheckpointError(
+                f"'{self.name}' is for {self.spatial_dims!r} dimensions; there are 2 or 3."
             )
         if not self.channels:
             raise CheckpointError(f"'{self.name}' reads no channel at all.")

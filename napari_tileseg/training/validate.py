@@ -35,7 +35,7 @@ def validate(network: Network, samples: Sequence[Sample], precision: Precision) 
             image, mask = sample.crop((top, left), side)
             with autocast(network.device, precision):
                 logits = network.module(image[None].to(network.device))
-            labels = network.decide(logits[0].float())
+            labels = network.decide(network.evidence(logits[0].float()))
             confusion.add(labels.cpu().numpy(), mask.numpy())
     return confusion
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from napari_tileseg.engine.network import interruptible, modules_with_global_context
-from napari_tileseg.engine.spec import ModelSpec, Task, default_classes
+from napari_tileseg.engine.interrupt import Interrupt
+from napari_tileseg.engine.network import modules_with_global_context
+from napari_tileseg.engine.spec import ClassInfo, ModelSpec, Normalisation, Task, default_classes
 from napari_tileseg.errors import Cancelled, CheckpointError, NetworkError
 from stubs import Echo, echo, network
 
@@ -33,9 +34,10 @@ def test_labels_equal_argmax(classes):
 def test_one_output_is_foreground_above_the_threshold_never_an_argmax():
     one = network(Echo(), task=Task.BINARY, threshold=0.8)
     logits = torch.logit(torch.tensor([[[0.1, 0.79, 0.81, 0.99]]]))
-    assert one.decide(logits).tolist() == [[0, 0, 1, 1]]
-    fixed_point = (logits * 2**22).to(torch.int32)
-    assert one.decide(fixed_point, unit=2**22).tolist() == [[0, 0, 1, 1]]
+    evidence = one.evidence(logits)
+    assert one.decide(evidence).tolist() == [[0, 0, 1, 1]]
+    fixed_point = (evidence * 2**22).to(torch.int32)
+    assert one.decide(fixed_point).tolist() == [[0, 0, 1, 1]]
 
 
 def test_a_pixel_can_be_several_classes_at_once():
@@ -46,11 +48,14 @@ def test_a_pixel_can_be_several_classes_at_once():
 
 def test_probabilities_are_one_for_each_class():
     logits = torch.randn(3, 4, 5)
-    torch.testing.assert_close(echo(3).probabilities(logits), logits.softmax(0))
-    one = network(Echo(), task=Task.BINARY).probabilities(logits[:1])
+    model = echo(3)
+    torch.testing.assert_close(model.probabilities(model.evidence(logits)), logits.softmax(0))
+    model = network(Echo(), task=Task.BINARY, threshold=0.3)
+    one = model.probabilities(model.evidence(logits[:1]))
+    torch.testing.assert_close(one[1], logits[0].sigmoid())
     torch.testing.assert_close(one.sum(0), torch.ones(4, 5))
-    several = network(Echo(), outputs=3, channels=3, task=Task.MULTILABEL)
-    torch.testing.assert_close(several.probabilities(logits), logits.sigmoid())
+    model = network(Echo(), outputs=3, channels=3, task=Task.MULTILABEL, threshold=0.7)
+    torch.testing.assert_close(model.probabilities(model.evidence(logits)), logits.sigmoid())
 
 
 @pytest.mark.parametrize(
@@ -75,11 +80,19 @@ def test_a_network_can_be_stopped_between_two_layers():
         asked.append(1)
         return len(asked) > 5
 
-    with interruptible(layers, stop_at_the_fifth), pytest.raises(Cancelled):
+    interrupt = Interrupt(stop_at_the_fifth)
+    with interrupt.within(layers), pytest.raises(Cancelled), interrupt.computing():
         layers(torch.zeros(1))
     assert len(asked) == 6
     layers(torch.zeros(1))
     assert len(asked) == 6
+
+
+def test_stopping_one_run_does_not_stop_another_on_the_same_network():
+    layers = nn.Sequential(nn.Identity())
+    stopped, going = Interrupt(lambda: True), Interrupt(lambda: False)
+    with stopped.within(layers), going.within(layers), going.computing():
+        layers(torch.zeros(1))
 
 
 def test_layers_that_look_at_everything_are_named():
@@ -106,6 +119,12 @@ def test_a_description_survives_being_written_down():
         ({"classes": default_classes(3), "task": Task.BINARY}, "needs two names"),
         ({"channels": ()}, "no channel"),
         ({"threshold": 0.0}, "threshold"),
+        ({"classes": default_classes(1)}, "every pixel would be that class"),
+        ({"classes": (ClassInfo("a", "#000000"),) * 2}, "same name"),
+        ({"classes": (ClassInfo("a", "red"), ClassInfo("b", "#000000"))}, "like '#e69f00'"),
+        ({"tile": 0}, "number of pixels"),
+        ({"stride": "32"}, "number of pixels"),
+        ({"spatial_dims": 4}, "there are 2 or 3"),
     ],
 )
 def test_impossible_descriptions_are_refused(values, message):
@@ -122,3 +141,12 @@ def test_default_colours_differ():
     colours = [one.colour for one in default_classes(40)]
     assert len(set(colours)) == 40
     assert all(len(colour) == 7 and colour[0] == "#" for colour in colours)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"mean": (float("nan"),)}, "not a number"), ({"std": (0.0,)}, "not above 0")],
+)
+def test_impossible_normalisations_are_refused(values, message):
+    with pytest.raises(CheckpointError, match=message):
+        Normalisation(**values)

@@ -71,7 +71,7 @@ def test_a_large_image_is_sampled_and_the_sample_is_bounded():
 
     scaling = scaling_for(Source(Watched()), Normalisation(PERCENTILE), (0,))
     assert 1_000_000 < Watched.pixels < 4_000_000
-    low, high = -scaling.offset[0] / scaling.factor[0], (1 - scaling.offset[0]) / scaling.factor[0]
+    low, high = scaling.shift[0], scaling.shift[0] + 1 / scaling.factor[0]
     assert 0 <= low < 100
     assert 1900 < high < 2000
 
@@ -89,3 +89,41 @@ def test_means_for_other_channels_are_refused():
 def test_nan_is_met_before_the_first_tile():
     with pytest.raises(ImageError, match="not numbers"):
         _scaled(np.full((8, 8), np.nan), Normalisation(ZSCORE))
+
+
+@pytest.mark.parametrize("shape", [(1000, 1000, 1000), (2, 300, 900, 900), (100, 2_000_000)])
+def test_the_sample_is_bounded_in_every_shape(shape):
+    class Watched:
+        dtype, pixels, reads = np.dtype("u1"), 0, set()
+
+        def __init__(self):
+            self.shape = shape
+
+        def __getitem__(self, key):
+            sizes = [part.stop - part.start for part in key if isinstance(part, slice)]
+            Watched.pixels += np.prod(sizes)
+            Watched.reads.add(str(key))
+            return np.arange(np.prod(sizes), dtype=np.uint8).reshape(sizes)
+
+    source = Source(Watched(), spatial_dims=min(len(shape), 3))
+    scaling_for(source, Normalisation(ZSCORE), (0,))
+    assert 500_000 < Watched.pixels < 3_000_000
+    assert len(Watched.reads) >= 24
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int64])
+def test_a_signal_on_a_large_offset_survives(dtype):
+    signal = np.random.default_rng(0).integers(0, 200, (64, 64))
+    image = (signal + 100_000_000).astype(dtype)
+    scaled = _scaled(image, Normalisation(ZSCORE))[0]
+    np.testing.assert_allclose(scaled, (signal - signal.mean()) / signal.std(), atol=1e-4)
+
+
+def test_reading_can_be_stopped():
+    def stop():
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        scaling_for(
+            Source(np.zeros((64, 64))), Normalisation(ZSCORE), (0,), "model", before_read=stop
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_tileseg.engine.source import Source
 from napari_tileseg.settings import Precision, RunSettings
 from stubs import network
 
-IDENTITY = Scaling((1.0,), (0.0,))
+IDENTITY = Scaling((0.0,), (1.0,), (0.0,))
 
 
 class Contrast(nn.Module):
@@ -47,9 +48,12 @@ def image():
 
 
 def test_half_precision_that_changes_labels_is_refused_and_said(monkeypatch, image, caplog):
+    ticks = itertools.cycle([0.0, 1.0, 0.0, 0.5])  # half precision seems twice as fast
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(ticks))
     with caplog.at_level(logging.INFO, precision.__name__):
         assert _resolved(Contrast(300), monkeypatch, image) is Precision.FP32
     assert "computing in fp32: bf16 agrees with fp32 on" in caplog.text
+    assert "2.00 times as fast" in caplog.text
 
 
 def test_half_precision_that_is_harmless_and_faster_is_taken(monkeypatch, image):
@@ -76,6 +80,11 @@ def test_what_was_asked_for_is_taken_without_a_comparison(monkeypatch, image):
     assert _resolved(Contrast(300), monkeypatch, image, precision="bf16") is Precision.BF16
 
 
+def test_exact_tiles_are_computed_in_full_precision(monkeypatch, image):
+    monkeypatch.setattr(precision, "compare", None)
+    assert _resolved(Contrast(0), monkeypatch, image, mode="exact") is Precision.FP32
+
+
 def test_a_short_run_stays_in_full_precision_without_a_comparison(monkeypatch, image):
     monkeypatch.setattr(precision, "compare", None)
     assert _resolved(Contrast(0), monkeypatch, image[:60]) is Precision.FP32
@@ -84,7 +93,7 @@ def test_a_short_run_stays_in_full_precision_without_a_comparison(monkeypatch, i
 def test_the_comparison_counts_what_differs():
     model = network(Contrast(0), outputs=2)
     full = Forward(model, IDENTITY, torch.device("cpu"), Precision.FP32)
-    shifted = Forward(model, Scaling((1.0,), (0.01,)), torch.device("cpu"), Precision.FP32)
+    shifted = Forward(model, Scaling((0.0,), (1.0,), (0.01,)), torch.device("cpu"), Precision.FP32)
     ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 1, 1, -1)
     found = compare([full, shifted], model, [ramp] * 3)
     assert found.agreement == pytest.approx(0.99, abs=0.002)

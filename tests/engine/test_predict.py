@@ -11,7 +11,7 @@ import napari_tileseg as nts
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import Focus, stream_plan
 from napari_tileseg.engine.source import Source
-from napari_tileseg.engine.spec import Task
+from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import (
     Cancelled,
     DeviceError,
@@ -169,7 +169,7 @@ def test_a_lazy_image_is_never_read_as_a_whole():
     def block(block_info=None):
         return np.ones(block_info[None]["chunk-shape"], np.uint8)
 
-    lazy = da.map_blocks(block, chunks=((64,) * 10, (64,) * 10), dtype=np.uint8)
+    lazy = da.map_blocks(block, chunks=((500,) * 5, (500,) * 5), dtype=np.uint8)
 
     class Watched:
         shape, dtype = lazy.shape, lazy.dtype
@@ -179,8 +179,9 @@ def test_a_lazy_image_is_never_read_as_a_whole():
             largest.append(part.size)
             return part
 
-    nts.predict(Watched(), small_conv(), tile=64)
-    assert max(largest) == 64 * 64
+    zscore = Normalisation(NormalisationKind.ZSCORE)
+    nts.predict(Watched(), small_conv(normalisation=zscore), tile=64)
+    assert max(largest) == 256 * 256
 
 
 def test_the_first_tile_lies_at_the_focus_and_shows_at_once():
@@ -209,6 +210,79 @@ def test_stopping_keeps_what_was_given():
     asked.append(1)
     with pytest.raises(Cancelled):
         list(patches)
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+def test_provisional_labels_of_an_echo_are_final_ones(task, threshold):
+    image = np.random.default_rng(0).normal(size=(2, 80, 90)).astype(np.float32)
+    if task is Task.BINARY:
+        image = image[:1]
+    model = network(
+        Echo(), outputs=2, channels=len(image), task=task, threshold=threshold, stride=4
+    )
+    final = nts.predict(image, model, axes="CYX")
+    for patch in nts.stream(image, model, axes="CYX", overlap=0.5):
+        np.testing.assert_array_equal(patch.labels, final[(..., *patch.region)])
+
+
+@pytest.mark.parametrize("mode", ["whole", "blend"])
+@pytest.mark.parametrize("offset", [-1000, 600, 1e6])
+def test_the_highest_of_very_large_logits_wins(mode, offset):
+    image = (np.random.default_rng(0).random((3, 64, 64)) * 400 + offset).astype(np.float32)
+    labels = nts.predict(image, echo(3), axes="CYX", mode=mode)
+    np.testing.assert_array_equal(labels, image.argmax(0))
+
+
+def test_stopping_is_seen_before_the_first_tile():
+    asked = []
+
+    class Watched:
+        shape, dtype = (4000, 4000), np.dtype("u2")
+
+        def __getitem__(self, key):
+            asked.append(key)
+            return np.ones([part.stop - part.start for part in key], np.uint16)
+
+    zscore = Normalisation(NormalisationKind.ZSCORE)
+    model, source = small_conv(normalisation=zscore), Source(Watched())
+    plan = make_plan(source, model, RunSettings())
+    with pytest.raises(Cancelled):
+        next(stream_plan(plan, source, model, should_stop=lambda: len(asked) >= 2))
+    assert len(asked) == 2
+
+
+def test_two_runs_on_one_network_are_stopped_apart():
+    model, source = small_conv(), Source(np.zeros((100, 100)))
+    plan = make_plan(source, model, RunSettings())
+    stopped = stream_plan(plan, source, model, should_stop=lambda: len(done) > 0)
+    done = []
+    next(stopped)
+    done.append(1)
+    assert list(stream_plan(plan, source, model))[-1].tiles_done == plan.n_tiles
+    with pytest.raises(Cancelled):
+        list(stopped)
+
+
+def test_a_focus_in_the_plane_means_the_first_one():
+    image = np.zeros((3, 100, 100))
+    first = next(iter(nts.stream(image, small_conv(), focus=(90, 90))))
+    assert first.region == (slice(0, 1), slice(68, 100), slice(68, 100))
+    with pytest.raises(SettingsError, match=r"3 axes \(Z, Y, X\)"):
+        nts.stream(image, small_conv(), focus=(1, 2, 3, 4))
+
+
+def test_an_explicit_tile_is_taken_also_where_the_whole_image_would_fit():
+    model = small_conv(global_context=("norm (InstanceNorm2d)",))
+    plan = make_plan(Source(np.zeros((100, 120))), model, RunSettings(tile=32))
+    assert plan.mode is Mode.BLEND
+
+
+def test_an_overlap_that_the_grid_does_not_allow_is_said():
+    plan = make_plan(
+        Source(np.zeros((100, 100))), small_conv(stride=32), RunSettings(tile=32, overlap=0.5)
+    )
+    assert "cannot overlap by 50%" in plan.notes[0]
 
 
 def test_provisional_labels_are_those_of_the_tiles_so_far():
@@ -276,6 +350,8 @@ def test_images_smaller_than_a_tile_are_fine(shape):
         (np.zeros((40, 50)), {"tile": 3}, SettingsError, "from 16 to"),
         (np.zeros((40, 50)), {"blend": "soft"}, SettingsError, "gaussian"),
         (np.zeros((40, 50)), {"tiel": 512}, SettingsError, "There are: .*tile"),
+        (np.zeros((40, 50)), {"channels": 0}, SettingsError, "whole numbers"),
+        (np.zeros((40, 50)), {"channels": (0.5,)}, SettingsError, "whole numbers"),
     ],
 )
 def test_bad_input_gets_a_clear_error(image, options, error, message):
@@ -348,3 +424,8 @@ def test_tiles_left_out_change_no_bit_elsewhere(run, seed):
         assert patch.tiles_total == wanted.sum()
     np.testing.assert_array_equal(labels, np.where(left_out, 99, full))
     assert done <= wanted.sum()
+
+
+def test_numbers_of_numpy_and_devices_of_torch_are_settings_too():
+    options = {"tile": np.int64(32), "overlap": np.float32(0.5), "device": torch.device("cpu")}
+    assert nts.predict(np.zeros((40, 50)), small_conv(), channels=[0], **options).shape == (40, 50)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from napari_tileseg.engine.source import Source
@@ -78,6 +79,9 @@ def test_bool_is_read_as_numbers():
         ([], "no pyramid level"),
         ("image.tif", "open_image"),
         ([[1, 2], [3, 4]], r"numpy\.asarray"),
+        ([np.zeros((8, 8)), np.zeros((8, 8))], r"numpy\.stack"),
+        ([np.zeros((4, 4)), np.zeros((8, 8))], "finest level first"),
+        (torch.zeros((4, 4)), r"image\.numpy\(\)"),
     ],
 )
 def test_what_is_no_image_is_refused_with_what_to_do(data, message):
@@ -128,3 +132,17 @@ def test_a_model_for_other_channels_is_refused_with_what_to_type():
 def test_channels_taken_for_planes_are_pointed_out():
     with pytest.raises(ModelFitError, match="axes='CYX'"):
         Source(np.zeros((3, 40, 50), np.uint8)).check(echo(3).spec)
+
+
+def test_the_hint_names_one_axis_of_channels_and_all_spatial_ones():
+    with pytest.raises(ModelFitError, match="axes='CZYX'"):
+        Source(np.zeros((3, 8, 40, 50), np.uint8), spatial_dims=3).check(echo(3, dims=3).spec)
+    with pytest.raises(ModelFitError, match="axes='TCYX'"):
+        Source(np.zeros((3, 3, 40, 50), np.uint8)).check(echo(3).spec)
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f8", np.longdouble])
+def test_pixels_come_in_a_dtype_that_torch_knows(dtype):
+    image = np.arange(12, dtype=dtype).reshape(3, 4)
+    read = Source(image).read((), (slice(0, 3), slice(0, 4)), (0,))
+    np.testing.assert_array_equal(torch.from_numpy(read)[0].double(), image.astype(float))
