@@ -15,7 +15,7 @@ from napari_tileseg.errors import ImageError, ModelFitError
 from napari_tileseg.training.losses import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -122,6 +122,31 @@ def check_mask(mask: NDArray[np.uint8], shape: tuple[int, ...], n_classes: int, 
             f"The mask of '{name}' holds {values}, but the model has {n_classes} classes: only 0 "
             f"to {n_classes - 1}, and 255 for 'unknown', can be in it. "
             "Correct the mask, or name as many classes as there are."
+        )
+
+
+def check_foreground(masks: Iterable[NDArray[np.uint8]], n_classes: int) -> None:
+    """Refuse masks that say 255 where foreground is meant, as programs for pictures do.
+
+    Parameters
+    ----------
+    masks
+        All that belong together, as one without foreground is nothing unusual.
+    n_classes
+        Of the model; with more than two nobody writes 255 for a class.
+
+    Raises
+    ------
+    ModelFitError
+        If the masks of a model with two classes hold 0 and 255, and nothing else.
+    """
+    if n_classes != 2:
+        return
+    values = {int(value) for mask in masks for value in np.unique(mask)}
+    if values == {0, IGNORE}:
+        raise ModelFitError(
+            "The masks hold 0 and 255 only, so there is no foreground in them: 255 means unknown "
+            "here; save foreground as 1."
         )
 
 

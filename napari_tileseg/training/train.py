@@ -21,8 +21,9 @@ from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, Setti
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.augment import Augmentation
 from napari_tileseg.training.average import Average
-from napari_tileseg.training.losses import segmentation_loss
-from napari_tileseg.training.samples import PatchSampler
+from napari_tileseg.training.losses import IGNORE, segmentation_loss
+from napari_tileseg.training.norms import refuse_single_values
+from napari_tileseg.training.samples import PatchSampler, check_foreground
 from napari_tileseg.training.validate import validate
 
 if TYPE_CHECKING:
@@ -105,17 +106,22 @@ def train(
     ModelFitError, ImageError
         If the network cannot be trained on masks, or no mask says anything.
     SettingsError
-        If the patch does not fit the network, or the precision is too coarse.
+        If patch or batch do not fit the network, or the precision is too coarse.
     NetworkError
         If the loss is not a number, time after time, before there is any result.
     """
     settings = settings or TrainSettings()
-    _check(network, samples, settings)
+    _check(network, samples, validation, settings)
     with memory_errors_explained(resolve_device(settings.device)):
         yield from _Trainer(network, samples, validation, settings).run()
 
 
-def _check(network: Network, samples: Sequence[Sample], settings: TrainSettings) -> None:
+def _check(
+    network: Network,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    settings: TrainSettings,
+) -> None:
     if settings.precision is Precision.FP16:
         raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
     stride = network.spec.stride
@@ -132,8 +138,19 @@ def _check(network: Network, samples: Sequence[Sample], settings: TrainSettings)
         )
     if not samples:
         raise ImageError("There is no image to learn from.")
-    if all((sample.mask == 255).all() for sample in samples):
+    if _says_nothing(samples):
         raise ModelFitError("All masks are 255 (unknown) everywhere: there is nothing to learn.")
+    if validation and _says_nothing(validation):
+        raise ModelFitError(
+            "All masks of the validation images are 255 (unknown) everywhere: the best model "
+            "cannot be chosen by them. Correct these masks, or leave out the validation images."
+        )
+    for some in (samples, validation):
+        check_foreground((sample.mask for sample in some), len(network.classes))
+
+
+def _says_nothing(samples: Sequence[Sample]) -> bool:
+    return all((sample.mask == IGNORE).all() for sample in samples)
 
 
 class _Trainer:
@@ -152,6 +169,7 @@ class _Trainer:
         module = copy.deepcopy(network.module).to(self._device, torch.float32)
         self._module: nn.Module = module.to(memory_format=torch.channels_last).train()
         self._average = Average(self._module)
+        refuse_single_values(self._module)
         self._optimiser = torch.optim.AdamW(
             self._module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
         )

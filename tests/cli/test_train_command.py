@@ -207,6 +207,12 @@ def test_saves_that_fail_to_the_end_fail_the_command_after_the_last_step(train, 
     assert len((data / "curve.csv").read_text().splitlines()) > 2
 
 
+def test_one_small_patch_a_step_is_refused_in_a_sentence(train):
+    code, _, err = train("--patch", 32, "--batch", 1, start=("--encoder", "resnet18"))
+    assert code == 2
+    assert "Choose a --batch of at least 2" in err
+
+
 def test_a_training_without_a_result_fails(train, monkeypatch):
     monkeypatch.setattr("napari_tileseg.training.train.train", lambda *_, **__: (one for one in ()))
     code, _, err = train()

@@ -157,6 +157,58 @@ def test_masks_that_say_nothing_are_refused() -> None:
         next(train(model, [], settings=QUICK))
 
 
+def test_validation_masks_that_say_nothing_are_refused() -> None:
+    model = _tiny()
+    empty = Sample.of(np.zeros((40, 40)), np.full((40, 40), 255, np.uint8), model.spec)
+    with pytest.raises(ModelFitError, match="best model cannot be chosen"):
+        _run(model, validation=[empty])
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.BINARY])
+@pytest.mark.parametrize("where", ["samples", "validation"])
+def test_foreground_that_was_saved_as_255_is_refused(task: Task, where: str) -> None:
+    model = _tiny(task)
+    good = _samples(model)
+    wrong = [Sample.of(np.zeros((96, 96)), one.mask * np.uint8(255), model.spec) for one in good]
+    samples, validation = (wrong, []) if where == "samples" else (good, wrong)
+    with pytest.raises(ModelFitError, match="255 means unknown here; save foreground as 1"):
+        next(train(model, samples, validation=validation, settings=QUICK))
+
+
+def test_one_mask_without_foreground_among_others_is_learnt_from() -> None:
+    model = _tiny()
+    mask = np.zeros((96, 96), np.uint8)
+    mask[:40] = 255
+    empty = Sample.of(np.zeros((96, 96)), mask, model.spec)
+    assert next(train(model, [*_samples(model), empty], settings=QUICK)).step == 1
+
+
+class _Pooling(nn.Module):
+    """Normalises the mean of each patch, as networks with a global context do."""
+
+    def __init__(self, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 2, 3, padding=1), norm(2)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.first(tiles)
+        return features + self.norm(features.mean((2, 3), keepdim=True))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("norm", "batch"), [(nn.BatchNorm2d, 1), (nn.InstanceNorm2d, 4)])
+def test_a_batch_that_leaves_one_value_to_normalise_is_refused(
+    norm: type[nn.Module], batch: int
+) -> None:
+    model = network(_Pooling(norm), outputs=2)
+    with pytest.raises(SettingsError, match="Choose a --batch of at least 2"):
+        _run(model, QUICK.but(batch=batch))
+
+
+def test_a_batch_of_two_patches_is_enough_to_normalise() -> None:
+    reports = _run(network(_Pooling(nn.BatchNorm2d), outputs=2), QUICK.but(batch=2, epochs=1))
+    assert reports[-1].best is not None
+
+
 def test_a_model_with_several_classes_a_pixel_is_refused() -> None:
     model = small_conv(task=Task.MULTILABEL)
     sample = Sample.of(np.zeros((40, 40)), np.zeros((40, 40), np.uint8), model.spec)
