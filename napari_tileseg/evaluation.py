@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.io.pairs import labelled_images
 from napari_tileseg.training.evaluate import Evaluation, compare
+from napari_tileseg.training.samples import check_foreground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ def evaluate(
     model: Network,
     images: str | Path | Sequence[Any],
     masks: str | Path | Sequence[Any],
+    *,
+    axes: str | None = None,
     **options: Any,
 ) -> Evaluation:
     """Segment images as a real run does, and compare with masks.
@@ -32,6 +35,9 @@ def evaluate(
         Two folders, whose files are paired by name without suffix; or two sequences of
         arrays, paired by position. A mask holds class indices, and 255 where nobody knows:
         such pixels are left out.
+    axes
+        A letter for each axis of the images, such as "CYX"; see `Source`. None takes what the
+        files say, and guesses for arrays.
     **options
         The fields of `RunSettings`: tile, overlap, blend, mode, device, precision, ...
 
@@ -45,17 +51,31 @@ def evaluate(
     ModelFitError, ImageError
         If files do not pair up, or an image or mask does not fit the model.
     """
+    check_masks(model, images, masks)
     pairs = labelled_images(images, masks)
-    found = tuple(stream_evaluation(model, pairs, **options))
+    found = tuple(stream_evaluation(model, pairs, axes=axes, **options))
     return Evaluation(tuple(one.name for one in model.classes), found)
 
 
+def check_masks(
+    model: Network, images: str | Path | Sequence[Any], masks: str | Path | Sequence[Any]
+) -> None:
+    """See before any work that masks do not say 255 where they mean foreground.
+
+    Raises
+    ------
+    ModelFitError, ImageError
+        If they do; or if files do not pair up.
+    """
+    if len(model.classes) == 2:  # reading all masks would be for nothing otherwise
+        check_foreground((one.mask for one in labelled_images(images, masks)), 2)
+
+
 def stream_evaluation(
-    model: Network, images: Iterable[LabelledImage], **options: Any
+    model: Network, images: Iterable[LabelledImage], *, axes: str | None = None, **options: Any
 ) -> Iterator[tuple[str, Confusion]]:
     """Yield the name and the confusion matrix of one image after the other; see `evaluate`."""
     for image in images:
-        yield (
-            image.name,
-            compare(model, image.data, image.mask, axes=image.axes, name=image.name, **options),
-        )
+        letters = axes or image.axes
+        found = compare(model, image.data, image.mask, axes=letters, name=image.name, **options)
+        yield image.name, found

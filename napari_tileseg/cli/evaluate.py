@@ -35,6 +35,11 @@ def add_parser(subparsers: Subparsers) -> None:
     add_model(parser)
     parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="the images")
     parser.add_argument("--masks", required=True, type=Path, metavar="DIR", help="their masks")
+    parser.add_argument(
+        "--axes",
+        help="what the axes of the images are, as letters like CYX or TZYX "
+        "[default: what the files say]",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON for another program")
     add_settings(parser, RunSettings, _SETTINGS)
 
@@ -42,17 +47,18 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the figures."""
     settings = settings_from(args, RunSettings)
-    from napari_tileseg.evaluation import stream_evaluation
+    from napari_tileseg.evaluation import check_masks, stream_evaluation
     from napari_tileseg.io.pairs import labelled_images, pair_files
     from napari_tileseg.training.evaluate import Evaluation
 
     total = len(pair_files(args.images, args.masks))
     model = read_model(args, args.model)
+    check_masks(model, args.images, args.masks)
     found = []
     with progress(args, "evaluate", "images") as advance:
         advance(0, total)
         pairs = labelled_images(args.images, args.masks)
-        for one in stream_evaluation(model, pairs, **settings.changed()):
+        for one in stream_evaluation(model, pairs, axes=args.axes, **settings.changed()):
             found.append(one)
             advance(len(found), total)
     evaluation = Evaluation(tuple(one.name for one in model.classes), tuple(found))

@@ -97,7 +97,7 @@ def compare(
             f"'{model.spec.name}' can give a pixel several classes at once; it cannot be compared "
             "with masks that hold one class for each pixel."
         )
-    source = Source(image, axes=axes, name=name)
+    source = Source(image, axes=axes, spatial_dims=model.spec.spatial_dims, name=name)
     check_mask(mask, source.label_shape, len(model.classes), name)
     confusion = Confusion(len(model.classes))
     confusion.add(predict(image, model, axes=axes, **options), mask)

@@ -67,3 +67,24 @@ def test_a_mask_with_too_many_classes_is_said(tileseg, echo_model, folders):
     code, _, err = tileseg("evaluate", "--model", echo_model, "--images", images, "--masks", masks)
     assert code == 1
     assert "holds 9, but the model has 3 classes" in err
+
+
+def test_axes_can_be_said(tileseg, echo_model, folders):
+    images, masks = folders
+    turned = tifffile.imread(images / "tissue.tif").transpose(2, 0, 1)
+    tifffile.imwrite(images / "tissue.tif", turned, photometric="minisblack", metadata=None)
+    words = ("evaluate", "--model", echo_model, "--images", images, "--masks", masks, "--json")
+    code, out, err = tileseg(*words, "--axes", "CYX")
+    assert code == 0, err
+    assert json.loads(out)["miou"] == 1
+
+
+def test_foreground_that_was_saved_as_255_is_said(tileseg, monkeypatch, folders):
+    from stubs import echo
+
+    monkeypatch.setattr("napari_tileseg.io.checkpoints.load_model", lambda *_, **__: echo(2))
+    images, masks = folders
+    Image.fromarray(np.eye(70, 90, dtype=np.uint8) * 255).save(masks / "tissue.png")
+    code, _, err = tileseg("evaluate", "--model", "echo", "--images", images, "--masks", masks)
+    assert code == 1
+    assert "255 means unknown here; save foreground as 1" in err

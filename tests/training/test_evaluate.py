@@ -61,3 +61,30 @@ def test_a_mask_with_too_many_classes_is_refused() -> None:
 def test_a_model_with_several_classes_a_pixel_is_refused() -> None:
     with pytest.raises(ModelFitError, match="several classes at once"):
         evaluate(small_conv(task=Task.MULTILABEL), [np.zeros((40, 50))], [np.zeros((40, 50), int)])
+
+
+def test_axes_can_be_said() -> None:
+    pixels, mask = _case()
+    channels_first = pixels.transpose(2, 0, 1)
+    assert evaluate(echo(), [channels_first], [mask], axes="CYX").miou == 1
+
+
+def test_a_model_of_volumes_is_compared_with_volumes() -> None:
+    pixels = np.random.default_rng(0).random((12, 2, 40, 50, 2), np.float32)
+    mask = pixels.argmax(-1).astype(np.uint8).swapaxes(0, 1)
+    report = evaluate(echo(channels=2, dims=3), [pixels], [mask], axes="ZTYXC", mode="whole")
+    assert report.miou == 1
+
+
+def test_foreground_that_was_saved_as_255_is_refused() -> None:
+    pixels = np.random.default_rng(0).random((40, 50, 2), np.float32)
+    mask = pixels.argmax(-1).astype(np.uint8)
+    with pytest.raises(ModelFitError, match="255 means unknown here; save foreground as 1"):
+        evaluate(echo(channels=2), [pixels], [mask * np.uint8(255)], axes="YXC")
+
+
+def test_one_mask_without_foreground_among_others_is_evaluated() -> None:
+    pixels = np.random.default_rng(0).random((40, 50, 2), np.float32)
+    mask = pixels.argmax(-1).astype(np.uint8)
+    empty = np.where(mask == 1, 255, mask)
+    assert evaluate(echo(channels=2), [pixels] * 2, [mask, empty], axes="YXC").miou == 1
