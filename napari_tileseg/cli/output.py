@@ -78,18 +78,33 @@ def try_to_write(path: Path, option: str) -> None:
         ) from error
 
 
-def require_room_for(label_shape: tuple[int, ...], path: Path) -> None:
+def require_room_for(label_shape: tuple[int, ...], path: Path, *, multilabel: bool) -> None:
     """See that a result fits into its format.
+
+    Parameters
+    ----------
+    label_shape
+        What will be written; the first axis is that of the classes if `multilabel`.
+    path
+        The file, or the folder of a store.
+    multilabel
+        Whether a pixel can be several classes at once.
 
     Raises
     ------
     OutputError
         If the suffix means no format, or one that holds less than these labels.
     """
+    from napari_tileseg.io.label_values import label_axes
     from napari_tileseg.io.labels import FORMATS
 
     name = path.name.lower()
-    if name.endswith(".zarr"):
+    if is_store(path):
+        if multilabel:
+            raise OutputError(
+                "A zarr store holds one label for each pixel, but this model can give several. "
+                "Choose an --out that ends in .ome.tif."
+            )
         return
     if not name.endswith(sum(FORMATS.values(), ())):
         known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
@@ -100,6 +115,7 @@ def require_room_for(label_shape: tuple[int, ...], path: Path) -> None:
             f"PNG holds one plane of labels, but these are {shape}. "
             "Choose a file name that ends in .ome.tif."
         )
+    label_axes(label_shape, multilabel=multilabel)
 
 
 def _stem(image: Path) -> str:

@@ -109,7 +109,7 @@ def _predict(
 
     with open_image(image) as opened:
         job = plan_job(opened, network, settings, args.axes)
-        require_room_for(job.label_shape, target)
+        require_room_for(job.label_shape, target, multilabel=job.multilabel)
         for line in _describe(job, verbose=args.verbose or args.dry_run):
             note(args, line)
         if args.dry_run:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.predict import stream_plan
-from napari_tileseg.engine.spec import Task
-from napari_tileseg.errors import OutputError
 from napari_tileseg.io.label_store import LabelStore, stored_facts
 from napari_tileseg.settings import Precision
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.segment import Job
     from napari_tileseg.engine.plan import Plan
@@ -47,14 +45,9 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
     OutputError
         If the store cannot be made, gone on with, or written.
     """
-    if job.network.spec.task is Task.MULTILABEL:
-        raise OutputError(
-            "A zarr store holds one label for each pixel, but this model can give several. "
-            "Choose an --out that ends in .ome.tif."
-        )
     plan = _settled(job, path) if resume else job.plan
     plan = resolved_precision(plan, job.source, job.network)
-    facts = _facts(job, plan)
+    facts = _facts(job, plan, path)
     if resume:
         store = LabelStore.resume(path, facts)
     else:
@@ -83,13 +76,14 @@ def _settled(job: Job, path: Path) -> Plan:
     return replace(job.plan, precision=Precision(before))
 
 
-def _facts(job: Job, plan: Plan) -> dict[str, Any]:
+def _facts(job: Job, plan: Plan, out: Path) -> dict[str, Any]:
     """Return everything that the labels depend on."""
-    file = job.opened.path.stat()
+    import torch
+
+    on_cpu = plan.device.type == "cpu"
     return {
         "image": job.opened.path.name,
-        "image bytes": file.st_size,
-        "image modified": file.st_mtime_ns,
+        **_file_facts(job.opened.path, out),
         "image axes": job.source.axes,
         "model": job.network.provenance.get("sha256", job.network.spec.name),
         "channels": list(plan.channels),
@@ -99,7 +93,25 @@ def _facts(job: Job, plan: Plan) -> dict[str, Any]:
         "second tile": [axis.starts[1] if len(axis) > 1 else 0 for axis in plan.grid.axes],
         "batch": plan.batch,
         "precision": plan.precision.value,
+        "device": plan.device.type,
+        # sums are split among the threads, and so rounded in another order
+        "number of threads (OMP_NUM_THREADS)": torch.get_num_threads() if on_cpu else "any",
     }
+
+
+def _file_facts(image: Path, out: Path) -> dict[str, Any]:
+    """Tell a changed image from an unchanged one without reading it; `out` can lie in it."""
+    if not image.is_dir():
+        file = image.stat()
+        return {"image bytes": file.st_size, "image modified": file.st_mtime_ns}
+    files = n_bytes = newest = 0
+    for folder, inner, names in os.walk(image):
+        inner[:] = [name for name in inner if Path(folder, name).resolve() != out.resolve()]
+        for name in names:
+            file = Path(folder, name).stat()
+            files, n_bytes = files + 1, n_bytes + file.st_size
+            newest = max(newest, file.st_mtime_ns)
+    return {"image files": files, "image bytes": n_bytes, "image modified": newest}
 
 
 def _counted(array: Any, classes: int) -> np.ndarray:

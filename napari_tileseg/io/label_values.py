@@ -103,11 +103,12 @@ def to_write(
         )
     if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
         raise OutputError(f"The pixel size is {pixel_size_um} µm; it has to be above 0, or None.")
-    axes = _axes(tuple(data.shape), multilabel=dtype.kind == "b" and len(data.shape) > 2)
+    axes = label_axes(tuple(data.shape), multilabel=dtype.kind == "b" and len(data.shape) > 2)
     return LabelsToWrite(data, axes, _classes(classes), pixel_size_um, dict(provenance or {}))
 
 
-def _axes(shape: tuple[int, ...], *, multilabel: bool) -> str:
+def label_axes(shape: tuple[int, ...], *, multilabel: bool) -> str:
+    """Name the axes of labels, one letter each; `OutputError` if no file can hold them."""
     leading = len(shape) - 2 - multilabel
     if not 0 <= leading <= len(_LEADING) or 0 in shape:
         raise OutputError(

@@ -180,6 +180,45 @@ def test_more_than_a_png_can_hold_is_refused_before_any_work(tileseg, multilabel
     assert ".ome.tif" in err
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_stack_of_too_many_axes_is_refused_before_any_work(
+    tileseg, monkeypatch, echo_model, tmp_path, more
+):
+    pixels = np.zeros((2, 2, 2, 3, 20, 20), np.uint8)
+    np.save(tmp_path / "stack.npy", pixels)
+    monkeypatch.setattr("napari_tileseg.cli.segment.stream_plan", _no_work)
+    words = ["--axes", "ATZCYX", "--out", tmp_path / "labels.ome.tif", *more]
+    code, _, err = tileseg("predict", tmp_path / "stack.npy", "--model", echo_model, *words)
+    assert code == cli.FAILED
+    assert "Labels of shape (2, 2, 2, 20, 20) cannot be written" in err
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_store_for_several_classes_a_pixel_is_refused_before_any_work(
+    tileseg, multilabel_model, rgb, tmp_path, more
+):
+    out = tmp_path / "labels.zarr"
+    code, _, err = tileseg("predict", rgb[0], "--model", "m", "--out", out, *more)
+    assert code == cli.FAILED
+    assert "A zarr store holds one label for each pixel" in err
+    assert not out.exists()
+
+
+def _no_work(*_, **__):
+    raise AssertionError("work was begun")
+
+
+def test_a_suffix_means_the_same_in_capitals(tileseg, echo_model, rgb, tmp_path):
+    out = tmp_path / "LABELS.ZARR"
+    words = ("predict", rgb[0], "--model", echo_model, "--out", out)
+    assert tileseg(*words)[0] == cli.DONE
+    np.testing.assert_array_equal(read_labels(out).labels[:], rgb[1])
+    assert tileseg(*words, "--resume")[0] == cli.DONE
+    code, _, err = tileseg(*words, "--probabilities", tmp_path / "p.zarr")
+    assert code == cli.WRONG_USE
+    assert "not in a .zarr" in err
+
+
 def test_an_unknown_suffix_is_refused_before_any_work(tileseg, echo_model, rgb, tmp_path):
     out = tmp_path / "labels.jpg"
     code, _, err = tileseg("predict", rgb[0], "--model", echo_model, "--out", out)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,3 +125,44 @@ def test_an_error_on_the_way_keeps_what_is_finished(
     assert 0 < kept < 400 * 500
     assert tileseg("predict", image, "--model", tiny_checkpoint, "--out", out, "--resume")[0] == 0
     assert (zarr.open_array(out)[:] != 255).all()
+
+
+def _differences(said):
+    """Return what a refused --resume says to be different."""
+    assert "was made from something else" in said
+    return said.partition("something else: ")[2].partition(". Use the same")[0]
+
+
+def test_a_changed_folder_image_is_not_gone_on_with(tileseg, tiny_checkpoint, tmp_path):
+    folder = tmp_path / "image.zarr"
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 70), np.uint8)
+    array = zarr.create_array(str(folder), shape=(60, 70), chunks=(30, 35), dtype="uint8")
+    array[:] = pixels
+    out = folder / "labels.zarr"  # inside, and still no change of the image
+    again = ("predict", folder, "--model", tiny_checkpoint, "--out", out, "--resume")
+    assert tileseg(*again[:-1])[0] == 0
+    assert tileseg(*again)[0] == 0
+    array[:30, :35] = 0
+    code, _, said = tileseg(*again)
+    assert code == 1
+    assert _differences(said).startswith("image ")
+    shutil.rmtree(folder / "c" / "0")
+    assert "image files was 5, now 3" in _differences(tileseg(*again)[2])
+
+
+def test_other_threads_or_another_device_are_not_gone_on_with(
+    tileseg, tiny_checkpoint, image, tmp_path, monkeypatch
+):
+    import torch
+
+    again = ("predict", image, "--model", tiny_checkpoint, "--out", tmp_path / "a.zarr")
+    again = (*again, "--device", "cpu")
+    assert tileseg(*again)[0] == 0
+    about = zarr.open_array(tmp_path / "a.zarr", mode="r").attrs["tileseg"]
+    assert about["facts"]["device"] == "cpu"
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    code, _, said = tileseg(*again, "--resume")
+    assert code == 1
+    expected = f"number of threads (OMP_NUM_THREADS) was {threads}, now {threads + 1}"
+    assert _differences(said) == expected
