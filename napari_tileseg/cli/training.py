@@ -13,7 +13,7 @@ from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.pairs import labelled_images
 from napari_tileseg.training.samples import Sample
-from napari_tileseg.training.start import ARCHITECTURE, ENCODER, new_network
+from napari_tileseg.training.start import ARCHITECTURE, ENCODER, new_network, with_background
 
 if TYPE_CHECKING:
     import argparse
@@ -127,7 +127,7 @@ def _renamed(args: argparse.Namespace, network: Network) -> Network:
     spec = network.spec
     names = _class_names(args.classes) or [one.name for one in spec.classes]
     if len(names) == 1 and spec.task is Task.BINARY:
-        names = [spec.classes[0].name, *names]
+        names = list(with_background(names[0], spec.classes[0].name))
     if len(names) != len(spec.classes):
         raise ModelFitError(
             f"'{spec.name}' has {len(spec.classes)} classes, but --classes names {len(names)}. "

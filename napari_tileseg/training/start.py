@@ -70,7 +70,7 @@ def new_network(
         If the single name is "background".
     """
     task = Task.BINARY if len(classes) == 1 else Task.MULTICLASS
-    names = _with_background(classes[0]) if task is Task.BINARY else classes
+    names = with_background(classes[0]) if task is Task.BINARY else classes
     recipe = Architecture(
         registry.full_name(architecture),
         {
@@ -102,7 +102,14 @@ def new_network(
     return Network(module, spec, recipe)
 
 
-def _with_background(name: str) -> tuple[str, str]:
-    if name == "background":
-        raise SettingsError("The only class is called 'background': name what is to be found.")
-    return "background", name
+def with_background(name: str, background: str = "background") -> tuple[str, str]:
+    """Return the names of both classes of a network that finds one thing.
+
+    Raises
+    ------
+    SettingsError
+        If both would be the same.
+    """
+    if name == background:
+        raise SettingsError(f"The only class is called '{name}': name what is to be found.")
+    return background, name

@@ -132,6 +132,9 @@ def test_the_foreground_of_a_binary_model_gets_a_new_name(train, data):
     assert code == 0, err
     names = [one.name for one in load_model(data / "next.safetensors").classes]
     assert names == ["background", "nucleus"]
+    code, _, err = train("--base", data / "next.safetensors", "--classes", "background", start=())
+    assert code == 2
+    assert "name what is to be found" in err
 
 
 @pytest.mark.parametrize(
