@@ -48,7 +48,7 @@ def read_model(args: argparse.Namespace, source: str) -> Network:
     CheckpointError
         If it cannot be used.
     SettingsError
-        If the architecture is not written as NAME KEY=VALUE ...
+        If the architecture is not written as NAME KEY=VALUE ..., or a class is named twice.
     """
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.io.checkpoints import load_model
@@ -57,8 +57,16 @@ def read_model(args: argparse.Namespace, source: str) -> Network:
     if args.arch:
         more["architecture"] = Architecture(args.arch[0], dict(map(_argument, args.arch[1:])))
     if args.classes:
-        more["classes"] = [name.strip() for name in args.classes.split(",")]
+        more["classes"] = class_names(args.classes)
     return load_model(source, **more)
+
+
+def class_names(text: str) -> list[str]:
+    """Read "background, cell"; `SettingsError` if a name is empty or there twice."""
+    names = [name.strip() for name in text.split(",")]
+    if len(set(names)) < len(names) or "" in names:
+        raise SettingsError(f"--classes '{text}' has to name each class once, like cell,nucleus.")
+    return names
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.cli.model_options import class_names
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, NormalisationKind, Task
 from napari_tileseg.errors import ModelFitError, SettingsError
@@ -110,7 +111,7 @@ def _new(args: argparse.Namespace, settings: TrainSettings, images: list[Labelle
     sizes = [one.pixel_size_um for one in images if one.pixel_size_um]
     return new_network(
         args.name or args.out.stem,
-        _class_names(args.classes) or _numbered(images),
+        class_names(args.classes) if args.classes else _numbered(images),
         _channel_names(images[0]),
         architecture=args.arch or ARCHITECTURE,
         encoder=args.encoder or ENCODER,
@@ -125,7 +126,7 @@ def _new(args: argparse.Namespace, settings: TrainSettings, images: list[Labelle
 
 def _renamed(args: argparse.Namespace, network: Network) -> Network:
     spec = network.spec
-    names = _class_names(args.classes) or [one.name for one in spec.classes]
+    names = class_names(args.classes) if args.classes else [one.name for one in spec.classes]
     if len(names) == 1 and spec.task is Task.BINARY:
         names = list(with_background(names[0], spec.classes[0].name))
     if len(names) != len(spec.classes):
@@ -142,13 +143,6 @@ def _renamed(args: argparse.Namespace, network: Network) -> Network:
         pixel_size_um=args.pixel_size or spec.pixel_size_um,
     )
     return replace(network, spec=spec)
-
-
-def _class_names(text: str | None) -> list[str]:
-    names = [name.strip() for name in text.split(",")] if text else []
-    if len(set(names)) < len(names) or "" in names:
-        raise SettingsError(f"--classes '{text}' has to name each class once, like cell,nucleus.")
-    return names
 
 
 def _numbered(images: list[Labelled]) -> list[str]:

@@ -88,3 +88,11 @@ def test_foreground_that_was_saved_as_255_is_said(tileseg, monkeypatch, folders)
     code, _, err = tileseg("evaluate", "--model", "echo", "--images", images, "--masks", masks)
     assert code == 1
     assert "255 means unknown here; save foreground as 1" in err
+
+
+def test_a_class_that_is_named_twice_is_refused(tileseg, echo_model, folders):
+    images, masks = folders
+    words = ("evaluate", "--model", echo_model, "--images", images, "--masks", masks)
+    code, _, err = tileseg(*words, "--classes", "cell,cell,nucleus")
+    assert code == 2
+    assert "name each class once" in err
