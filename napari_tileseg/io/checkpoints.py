@@ -126,8 +126,9 @@ def _find(source: str | Path) -> Path:
     if isinstance(source, str) and source in bundled:
         return bundled[source]
     path = Path(source).expanduser()
-    if path.exists():
-        return path
+    if source != "" and path.exists():
+        # "." and ".." have no name that a person would know
+        return path.resolve() if path.is_dir() else path
     beside = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
     near = get_close_matches(path.name, [*bundled, *beside], n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""

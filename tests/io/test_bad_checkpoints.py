@@ -62,6 +62,17 @@ def test_a_missing_file_suggests_names_that_are_near(
         load_model("axon_myelin")
 
 
+def test_a_folder_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "nuclei"
+    (folder / "inner").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for name in (".", "./", "inner/.."):
+        with pytest.raises(CheckpointError, match="The folder 'nuclei' holds no network"):
+            load_model(name)
+    with pytest.raises(CheckpointError, match="no file, folder or bundled model ''"):
+        load_model("")
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_an_empty_file_is_named_empty(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"empty{suffix}"
