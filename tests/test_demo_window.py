@@ -22,7 +22,7 @@ pytestmark = [
 def test_the_demo_opens_napari_runs_to_the_end_and_shows_the_classes(tmp_path):
     picture = tmp_path / "window.png"
     code = "import sys; from napari_tileseg.cli import main; sys.exit(main())"
-    words = ["demo", "--screenshot", str(picture)]
+    words = ["demo", "--screenshot", str(picture), "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
     )
@@ -38,3 +38,14 @@ def test_the_demo_opens_napari_runs_to_the_end_and_shows_the_classes(tmp_path):
         alike = (pixels[..., high] > pixels[..., middle]) & (pixels[..., middle] > pixels[..., low])
         strong = pixels[..., high] - pixels[..., low] > 60
         assert (alike & strong).mean() > 0.02, one.name
+
+
+def test_a_device_that_does_not_exist_is_told_before_a_window_opens(tmp_path):
+    code = "import sys; from napari_tileseg.cli import main; sys.exit(main())"
+    words = ["demo", "--screenshot", str(tmp_path / "window.png"), "--device", "cuda:77"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "There is no device 'cuda:77'" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from importlib import import_module
@@ -42,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("napari_tileseg").setLevel(logging.INFO)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return run(args)
+        code = run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read what is printed, like `head`, has seen enough
+        _print_no_more()
+        return FAILED
     except (KeyboardInterrupt, Cancelled) as stop:
         _complain("cancelled", str(stop) or "Stopped. No unfinished file is left.")
         return CANCELLED
@@ -79,6 +85,13 @@ class _Version(argparse.Action):
 
         print(f"tileseg {napari_tileseg.__version__}")
         parser.exit()
+
+
+def _print_no_more() -> None:
+    """Let what is still to be printed go nowhere, also what Python flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _complain(what: str, message: str) -> None:

@@ -50,12 +50,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open napari, or do the same job without it."""
+    settings = settings_from(args, RunSettings)
     if args.screenshot is not None or (not args.headless and _has_display()):
         from napari_tileseg.cli.window import open_demo
 
-        open_demo(args.screenshot)
+        open_demo(args.screenshot, device=settings.device)
         return 0
-    _headless(args)
+    _headless(args, settings)
     return 0
 
 
@@ -65,22 +66,21 @@ def _has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _headless(args: argparse.Namespace) -> None:
+def _headless(args: argparse.Namespace, settings: RunSettings) -> None:
     """Write labels and an overlay of the sample image, and print the area of each class."""
     from napari_tileseg.cli.output import prepare
     from napari_tileseg.cli.overlay import write_overlay
     from napari_tileseg.cli.report import area_table, save, shares
-    from napari_tileseg.cli.segment import label_array, plan_job, run_job
+    from napari_tileseg.cli.segment import label_array, plan_job, run_job, settled
     from napari_tileseg.io.checkpoints import load_model
     from napari_tileseg.io.images import open_image
     from napari_tileseg.io.samples import sample_image
 
-    settings = settings_from(args, RunSettings)
     target, picture = args.out / "cells_labels.ome.tif", args.out / "cells_overlay.png"
     for path in (target, picture):
         prepare(path)
     with open_image(sample_image()) as opened:
-        job = plan_job(opened, load_model(_MODEL), settings)
+        job = settled(plan_job(opened, load_model(_MODEL), settings))
         with label_array(job, args.out) as labels:
             with progress(args, opened.name) as advance:
                 pixels = run_job(job, labels, advance)

@@ -142,9 +142,10 @@ def _segment_to(
     """Run a job, write its labels and print the area of each class."""
     from napari_tileseg.cli.probabilities import probability_store
     from napari_tileseg.cli.report import area_table, save
-    from napari_tileseg.cli.segment import label_array, run_job
+    from napari_tileseg.cli.segment import label_array, run_job, settled
 
     start = time.monotonic()
+    job = settled(job)
     keep = nullcontext() if probabilities is None else probability_store(job, probabilities)
     with label_array(job, target.parent) as labels, keep as store:
         with progress(args, job.opened.name) as advance:

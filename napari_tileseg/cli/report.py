@@ -43,6 +43,7 @@ def shares(job: Job, pixels: np.ndarray) -> list[str]:
 
 def save(job: Job, labels: Any, target: Path) -> Path:
     """Write labels with their class names, and where they come from."""
+    plan = job.plan
     return export(
         labels,
         target,
@@ -51,6 +52,13 @@ def save(job: Job, labels: Any, target: Path) -> Path:
         provenance={
             "image": job.opened.name,
             "model": job.network.spec.name,
+            "model sha256": job.network.provenance.get("sha256"),
             "settings": job.settings.changed(),
+            "run": {
+                "mode": plan.mode.value,
+                "tile": list(plan.tile),
+                "blend": plan.blend.value,
+                "precision": plan.precision.value,
+            },
         },
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
@@ -65,6 +67,13 @@ def plan_job(
         name=opened.name,
     )
     return Job(opened, network, settings, source, make_plan(source, network, settings))
+
+
+def settled(job: Job) -> Job:
+    """Decide the precision, by measuring if it is left open, so that it is known and stays."""
+    job.network.module.to(job.plan.device).eval()
+    with memory_errors_explained(job.plan.device):
+        return replace(job, plan=resolved_precision(job.plan, job.source, job.network))
 
 
 def run_job(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.engine.precision import resolved_precision
+from napari_tileseg.cli.segment import settled
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.io.label_store import LabelStore, stored_facts
 from napari_tileseg.settings import Precision
@@ -45,8 +45,9 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
     OutputError
         If the store cannot be made, gone on with, or written.
     """
-    plan = _settled(job, path) if resume else job.plan
-    plan = resolved_precision(plan, job.source, job.network)
+    if resume:
+        job = replace(job, plan=_as_before(job, path))
+    plan = settled(job).plan
     facts = _facts(job, plan, path)
     if resume:
         store = LabelStore.resume(path, facts)
@@ -68,7 +69,7 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
         return _counted(store.array, len(job.network.classes))
 
 
-def _settled(job: Job, path: Path) -> Plan:
+def _as_before(job: Job, path: Path) -> Plan:
     """Take over what the first run decided by measuring, so that it is not decided anew."""
     before = stored_facts(path).get("precision")
     if job.plan.precision is not Precision.AUTO or before is None:

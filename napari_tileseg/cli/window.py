@@ -15,7 +15,7 @@ _SETTLE_S = 1.0
 _PICTURE_PX = (1500, 940)
 
 
-def open_demo(screenshot: Path | None = None) -> None:
+def open_demo(screenshot: Path | None = None, *, device: str = "auto") -> None:
     """Open napari with the dock on the sample image and start a run.
 
     Parameters
@@ -23,12 +23,18 @@ def open_demo(screenshot: Path | None = None) -> None:
     screenshot
         Where a picture of the window goes once the run has ended; the window is closed then.
         None leaves the window to the person.
+    device
+        Where the network runs.
 
     Raises
     ------
+    DeviceError
+        If there is no such device.
     TilesegError
         If napari cannot open a window here, or the run does not end.
     """
+    from napari_tileseg.engine.device import resolve_device
+
     try:
         import napari
         import qtpy.QtWidgets  # noqa: F401
@@ -37,10 +43,12 @@ def open_demo(screenshot: Path | None = None) -> None:
             f"napari cannot open a window ({error}). Install it with its window toolkit, "
             'pip install "napari-tileseg[all]", or use --headless.'
         ) from error
+    resolve_device(device)
     viewer = napari.Viewer(title="napari-tileseg demo")
     if screenshot is not None:
         viewer.window.resize(*_PICTURE_PX)
     _, widget = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
+    widget.session.set_settings(widget.session.settings.but(device=device))
     widget.open_sample_and_run()
     if screenshot is None:
         napari.run()

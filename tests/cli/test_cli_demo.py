@@ -63,3 +63,14 @@ def test_a_window_without_its_toolkit_says_how_to_get_it(tileseg, monkeypatch, t
     assert code == cli.FAILED
     assert 'pip install "napari-tileseg[all]"' in err
     assert "--headless" in err
+
+
+def test_the_window_runs_on_the_device_that_was_asked_for(tileseg, monkeypatch, tmp_path):
+    """The window itself is a stub: what counts is what is handed on."""
+    asked = []
+    monkeypatch.setattr(
+        "napari_tileseg.cli.window.open_demo", lambda picture, device: asked.append(device)
+    )
+    assert tileseg("demo", "--screenshot", tmp_path / "w.png", "--device", "cpu")[0] == cli.DONE
+    assert tileseg("demo", "--screenshot", tmp_path / "w.png")[0] == cli.DONE
+    assert asked == ["cpu", "auto"]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from napari_tileseg import cli
@@ -62,3 +65,20 @@ def test_verbose_shows_where_an_error_comes_from(tileseg, tmp_path):
 
 def test_quiet_and_verbose_exclude_each_other(tileseg):
     assert tileseg("models", "-v", "--quiet")[0] == cli.WRONG_USE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are different there")
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tiny_checkpoint, buffered):
+    code = "import sys; from napari_tileseg.cli import main; sys.exit(main())"
+    python = [sys.executable] if buffered else [sys.executable, "-u"]
+    with subprocess.Popen(
+        [*python, "-c", code, "info", str(tiny_checkpoint)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        program.stdout.close()  # as `head` does, long before anything is printed
+        said = program.stderr.read()
+    assert program.returncode == cli.FAILED
+    assert not said

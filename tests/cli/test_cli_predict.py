@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -41,6 +44,24 @@ def test_a_saved_network_gives_the_same_labels_as_in_python(tileseg, tmp_path, t
         read_labels(tmp_path / "labels.png").labels,
         nts.predict(pixels, model, tile=64, device="cpu"),
     )
+
+
+def test_labels_say_what_they_were_made_with(tileseg, tmp_path, tiny_checkpoint):
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros((80, 100), np.uint8))
+    out = tmp_path / "labels.ome.tif"
+    words = ["--out", out, "--device", "cpu", "--blend", "hann"]
+    assert tileseg("predict", tmp_path / "image.tif", "--model", tiny_checkpoint, *words)[0] == 0
+    with tifffile.TiffFile(out) as tiff:
+        root = ElementTree.fromstring(tiff.ome_metadata)
+    notes = {one.get("K"): one.text for one in root.iter()}
+    assert notes["model sha256"] == sha256(tiny_checkpoint.read_bytes()).hexdigest()
+    assert json.loads(notes["settings"]).items() >= {"blend": "hann", "device": "cpu"}.items()
+    assert json.loads(notes["run"]) == {
+        "mode": "blend",
+        "tile": [64, 64],
+        "blend": "hann",
+        "precision": "fp32",
+    }
 
 
 def test_several_images_go_into_a_folder(tileseg, echo_model, rgb, tmp_path):
