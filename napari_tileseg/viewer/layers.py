@@ -292,7 +292,7 @@ def _colormap(classes: Sequence[ClassInfo], hidden: Collection[int]) -> DirectLa
     """Colour the classes; background and what is not computed are transparent."""
     colours: dict[int | None, str] = {None: _UNKNOWN_COLOUR}
     colours.update(
-        (index, "transparent" if index in hidden else info.colour)
+        (index, f"{info.colour}00" if index in hidden else info.colour)
         for index, info in enumerate(classes)
     )
     return DirectLabelColormap(color_dict=colours | {0: "transparent", NOT_COMPUTED: "transparent"})

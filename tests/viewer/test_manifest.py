@@ -62,19 +62,20 @@ def test_the_sample_images_open_without_a_window(command, name, side, pixel_size
     assert attributes["scale"] == pytest.approx((pixel_size_um, pixel_size_um))
 
 
-def test_a_saved_layer_keeps_names_and_pixel_size(tmp_path):
+def test_a_saved_layer_keeps_classes_and_pixel_size(tmp_path):
     from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.viewer.layers import SegmentationLabels
 
     labels = np.array([[0, 1], [2, 255]], np.uint8)
     classes = [ClassInfo(n, c) for n, c in (("bg", "#000000"), ("a", "#ff0000"), ("b", "#00ff00"))]
     layer = SegmentationLabels(labels, classes=classes, scale=(0.5, 0.5), units=("um", "um"))
+    layer.set_hidden({2})
     viewer = ViewerModel()
     viewer.add_layer(layer)
     written = layer.save(str(tmp_path / "out.ome.tif"), plugin="napari-tileseg")
     back = read_labels(written[0])
     np.testing.assert_array_equal(back.labels, labels)
-    assert [one.name for one in back.classes] == ["bg", "a", "b"]
+    assert list(back.classes) == classes
     assert back.pixel_size_um == pytest.approx(0.5)
 
 
