@@ -31,6 +31,16 @@ def bounding(regions: Iterable[Region]) -> Region:
     )
 
 
+def box_around(mask: npt.NDArray[np.bool_]) -> Region:
+    """Return the smallest region around the true pixels of `mask` (at least one)."""
+    region = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        region.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return tuple(region)
+
+
 class SparseArray:
     """A chunked array whose untouched chunks, and chunks of one single value, cost nothing.
 

@@ -8,6 +8,7 @@ does not apply, these functions fall back to the public `refresh`.
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 from qtpy.QtCore import QCoreApplication, QTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from weakref import WeakSet
 
     import numpy.typing as npt
@@ -107,6 +109,27 @@ def paintable_label(layer: Labels, new_label: int) -> int:
 def add_to_history(layer: Labels, atom: object) -> None:
     """Make an edit undoable, together with the others of the same mouse drag."""
     layer._save_history(atom)
+
+
+def is_drawing(layer: Labels) -> bool:
+    """Say whether edits of a mouse drag that still goes on have been made."""
+    return bool(layer._block_history and layer._staged_history)
+
+
+def commit_staged(layer: Labels) -> None:
+    """Make the edits of a drag undoable that ended in an error instead of its own end."""
+    layer._commit_staged_history()
+
+
+@contextmanager
+def any_label_may_be_filled(layer: Labels) -> Iterator[None]:
+    """Suspend 'preserve labels' for a moment, unseen by whoever listens to it."""
+    before = layer._preserve_labels
+    layer._preserve_labels = False
+    try:
+        yield
+    finally:
+        layer._preserve_labels = before
 
 
 def take_staged(layer: Labels) -> list[object]:

@@ -14,7 +14,8 @@ from napari.utils import DirectLabelColormap
 from napari.utils.events import Event
 
 from napari_tileseg.annotation.sheet import NOT_COMPUTED, Sheet
-from napari_tileseg.annotation.sparse import bounding
+from napari_tileseg.annotation.sparse import bounding, box_around
+from napari_tileseg.annotation.values import as_uint8, whole_numbers
 from napari_tileseg.errors import ImageError, ModelFitError
 from napari_tileseg.viewer import internals
 
@@ -31,20 +32,23 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 _UNKNOWN_COLOUR = "#808080"
+_NO_LABEL = -1
+"""A label that no pixel shows: napari fills nothing where the new label is shown already."""
 
 
 class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
     """Labels that a model streams into and a person corrects; the person's pixels stay.
 
     Painting, filling, polygons and erasing vouch for the pixels they cover; undo takes that
-    back and shows what the model says by then. Setting `data` to another array starts anew:
-    all of it counts as the model's word, nothing is vouched for.
+    back and shows what the model says by then. Setting `data` to an array of the same shape is
+    a person's edit as well: it vouches for the pixels that differ. An array of another shape
+    starts anew: all of it counts as the model's word, nothing is vouched for.
 
     Parameters
     ----------
     data
-        uint8 labels, class indices, 255 where nothing is computed yet. A numpy uint8 array is
-        kept and written to; anything else is copied.
+        uint8 labels, class indices, 255 where nothing is computed yet. A numpy uint8 array that
+        can be written to is kept and written to; anything else is copied.
     classes
         Names and colours in the order of the label values; the first is background.
     **options
@@ -57,7 +61,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
     """
 
     def __init__(self, data: Any, *, classes: Sequence[ClassInfo], **options: Any) -> None:
-        self._sheet = Sheet(_as_uint8(data))
+        self._sheet = Sheet(as_uint8(data))
         self._classes = tuple(classes)
         self._hidden: frozenset[int] = frozenset()
         super().__init__(
@@ -86,14 +90,26 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
 
     @data.setter
     def data(self, data: Any) -> None:
-        labels = _as_uint8(data)
-        if labels is self._sheet.shown:
-            self._sheet.recount()
+        labels = as_uint8(data)
+        if labels.shape == self._sheet.shown.shape:
+            self._take_over(labels)
         else:
             self._sheet = Sheet(labels)
             internals.forget_pending(self)
             self._reset_history()
-        Labels.data.fset(self, labels)
+        Labels.data.fset(self, self._sheet.shown)
+
+    def _take_over(self, labels: npt.NDArray[np.uint8]) -> None:
+        """Take the pixels that differ from what is shown as one stroke of a person."""
+        if np.may_share_memory(labels, self._sheet.shown):
+            self._sheet.recount()  # somebody may have written through this very memory
+        changed = labels != self._sheet.shown
+        if not changed.any():
+            return
+        region = box_around(changed)
+        mask = changed[region]
+        self._check_labels(labels[region][mask])
+        self._do(self._sheet.painting(region, mask, labels[region]), show=False)
 
     # -- the model ---------------------------------------------------------------------------
 
@@ -106,14 +122,26 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
             In data coordinates, one slice an axis with explicit bounds.
         block
             Labels of the region's shape, integer or bool.
+
+        Raises
+        ------
+        ImageError
+            The region does not lie in `data`, which somebody replaced meanwhile.
         """
+        if len(region) != self.data.ndim or any(
+            axis.stop > size for axis, size in zip(region, self.data.shape, strict=True)
+        ):
+            raise ImageError(
+                "The labels were replaced by an array of another size; the run has ended. "
+                "Run again to segment into labels of the right size."
+            )
         self._sheet.write_model(region, block)
         internals.show_part(self, region)
 
     def reset_model(self) -> None:
         """Begin another run: old labels stay in sight until new ones replace them.
 
-        `result` says 255 for what the new run has not reached, so an export cannot mix them.
+        They are saved like all that is in sight; `result` tells them from those of the run.
         """
         self._sheet.restart()
 
@@ -153,11 +181,18 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
             Which pixels of the region; None: all.
         labels
             What they are, of the region's shape; None: as they are shown, where computed.
+
+        Raises
+        ------
+        ModelFitError
+            One of `labels` is no class; nothing is written.
         """
         shown = self.data[region]
         chosen = np.ones(shown.shape, np.bool_) if mask is None else mask
         if labels is None:
             chosen = chosen & (shown != NOT_COMPUTED)
+        else:
+            self._check_labels(labels[chosen])
         self._do(self._sheet.painting(region, chosen, shown.copy() if labels is None else labels))
 
     def release(self, region: Region, mask: Mask | None = None) -> None:
@@ -165,7 +200,14 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         self._do(self._sheet.releasing(region, mask))
 
     def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
-        """Write labels at a numpy multi-index as a person does, with one undo step."""
+        """Write labels at a numpy multi-index as a person does, with one undo step.
+
+        Raises
+        ------
+        ModelFitError
+            One of the labels is no class; nothing is written.
+        """
+        self._check_labels(value)
         spots = np.broadcast_arrays(*indices)
         if not spots[0].size:
             return
@@ -179,6 +221,10 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         labels[relative] = value
         mask[relative] = True
         self._do(self._sheet.painting(region, mask, labels), show=refresh)
+
+    def _check_labels(self, labels: npt.ArrayLike) -> None:
+        for label in np.unique(whole_numbers(labels)):
+            self._validate_label_in_range(int(label))
 
     def _do(self, stroke: Stroke | None, *, show: bool = True) -> None:
         if stroke is not None:
@@ -209,7 +255,20 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         self._do(stroke, show=False)  # napari shows it itself, once for all dabs of a mouse move
         return None if stroke is None else stroke.mask
 
+    def _get_flood_mask_and_bbox(
+        self, coord: Sequence[float], new_label: int, dims_to_paint: list[int]
+    ) -> Any:
+        spot = tuple(slice(c, c + 1) for c in np.round(coord).astype(int).tolist())
+        if internals.is_drawing(self) and (self.data[spot] == new_label).all():
+            return None  # the mouse moves on over what this very drag has filled
+        # which pixels may be painted is decided for all tools alike, in _apply_mask_to_data
+        with internals.any_label_may_be_filled(self):
+            return super()._get_flood_mask_and_bbox(coord, _NO_LABEL, dims_to_paint)
+
     def _load_history(self, before: Any, after: Any, undoing: bool = True) -> None:
+        if internals.is_drawing(self):
+            return  # the strokes of a drag are one step, which is not there before its end
+        internals.commit_staged(self)
         if not before:
             return
         strokes = list(reversed(before.pop()))
@@ -270,22 +329,6 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
 
 def _everything(shape: tuple[int, ...]) -> Region:
     return tuple(slice(0, size) for size in shape)
-
-
-def _as_uint8(data: Any) -> npt.NDArray[np.uint8]:
-    labels = np.asarray(data)
-    if labels.dtype == np.uint8:
-        return labels
-    if labels.dtype.kind not in "biu":
-        raise ImageError(
-            f"Labels are whole numbers, but these are {labels.dtype}. Round them first."
-        )
-    if labels.size and not 0 <= labels.min() <= labels.max() <= NOT_COMPUTED:
-        raise ImageError(
-            f"Labels of this layer are class numbers from 0 to {NOT_COMPUTED}, but these go from "
-            f"{labels.min()} to {labels.max()}. Put them into a layer of their own."
-        )
-    return labels.astype(np.uint8)
 
 
 def _colormap(classes: Sequence[ClassInfo], hidden: Collection[int]) -> DirectLabelColormap:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_tileseg.annotation.sparse import CHUNK_PX, SparseArray
+from napari_tileseg.annotation.sparse import CHUNK_PX, SparseArray, box_around
 
 SHAPE = (2, 300, 520)
 
@@ -65,3 +65,9 @@ def test_writing_the_fill_value_everywhere_gives_the_memory_back():
 def test_a_region_that_does_not_fit_is_refused(region):
     with pytest.raises(ValueError, match=r"axes|within"):
         SparseArray((5, 10), np.uint8).read(region)
+
+
+def test_the_box_around_a_mask_is_tight_on_every_axis():
+    mask = np.zeros((3, 8, 9), bool)
+    mask[1, 2, 7] = mask[1, 5, 4] = True
+    assert box_around(mask) == (slice(1, 2), slice(2, 6), slice(4, 8))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
+from napari.layers._layer_actions import _convert_dtype
 from napari.layers.labels.labels import _MaskedPaintAtom
 
 from napari_tileseg.annotation.edits import Stroke
@@ -270,17 +271,152 @@ def test_only_classes_can_be_selected_and_painted():
         layer.paint((5, 5), NOT_COMPUTED)
 
 
-def test_setting_other_data_starts_anew_and_the_same_data_does_not():
+def test_setting_data_of_another_shape_starts_anew():
     layer = _layer()
     layer.paint((20, 20), 1)
-    layer.data = layer.data
-    assert layer.vouched.count > 0
     layer.data = np.full((7, 9), 2)
     assert layer.data.dtype == np.uint8
     assert layer.vouched.count == 0
     assert layer.areas().tolist() == [0, 0, 63, 0, 0]
     layer.undo()
     assert (layer.data == 2).all()
+
+
+@pytest.mark.parametrize("change", [lambda data: data, lambda data: data.astype(np.int16)])
+def test_setting_the_same_labels_in_any_type_keeps_the_person_and_the_model(change):
+    layer = _layer()
+    _fill(layer, 1)
+    layer.paint((20, 20), 2)
+    count = layer.vouched.count
+    layer.data = change(layer.data)
+    assert layer.data.dtype == np.uint8
+    assert layer.vouched.count == count > 0
+    _fill(layer, 3)
+    assert layer.areas().tolist() == [0, 0, count, 2000 - count, 0]
+    layer.undo()
+    assert (layer.data == 3).all()
+
+
+def test_converting_the_data_type_in_the_layer_list_keeps_the_person():
+    viewer = ViewerModel()
+    layer = viewer.add_layer(_layer())
+    layer.paint((20, 20), 2)
+    count = layer.vouched.count
+    viewer.layers.selection.active = layer
+    _convert_dtype(viewer.layers, "int16")
+    assert layer.vouched.count == count > 0
+
+
+def test_setting_other_labels_of_the_same_shape_is_one_undoable_stroke_where_they_differ():
+    layer = _layer()
+    _fill(layer, 1)
+    layer.paint((20, 20), 2)
+    painted = layer.vouched.count
+    other = layer.data.copy()
+    other[:5, :10] = 3
+    layer.data = other
+    assert layer.vouched.count == painted + 50
+    np.testing.assert_array_equal(layer.data, other)
+    assert layer.areas().tolist() == [0, 1950 - painted, painted, 50, 0]
+    layer.undo()
+    assert layer.vouched.count == painted
+    assert (layer.data[:5, :10] == 1).all()
+
+
+def test_setting_data_with_a_number_that_is_no_class_is_refused_before_anything_is_written():
+    layer = _layer()
+    _fill(layer, 1)
+    other = layer.data.copy()
+    other[3:5, 3] = 2, 9
+    with pytest.raises(ModelFitError, match="no class 9"):
+        layer.data = other
+    assert (layer.data == 1).all()
+    assert layer.vouched.count == 0
+
+
+def test_undo_and_redo_wait_for_the_end_of_a_drag():
+    layer = _layer()
+    _fill(layer, 0)
+    layer.paint((20, 20), 1)
+    with layer.block_history():
+        layer.paint((20, 20), 2)
+        layer.undo()
+        assert layer.data[20, 20] == 2
+    layer.undo()
+    assert layer.data[20, 20] == 1
+    layer.undo()
+    assert layer.vouched.count == 0
+    assert (layer.data == 0).all()
+
+
+def _drag_into_an_error(layer):
+    with layer.block_history():
+        layer.paint((20, 20), 2)
+        raise RuntimeError("in the middle of a drag")
+
+
+def test_a_drag_that_ended_in_an_error_can_be_undone():
+    layer = _layer()
+    with pytest.raises(RuntimeError, match="drag"):
+        _drag_into_an_error(layer)
+    layer.undo()
+    assert layer.vouched.count == 0
+
+
+def test_filling_the_label_that_is_shown_vouches_as_the_brush_does():
+    layer = _layer()
+    _fill(layer, 1, (slice(0, 40), slice(0, 10)))
+    layer.fill((5, 5), 1)
+    assert layer.vouched.count == 400
+    layer.undo()
+    assert layer.vouched.count == 0
+
+
+def test_preserve_labels_lets_a_person_fill_what_is_not_computed_and_nothing_else():
+    layer = _layer()
+    _fill(layer, 2, (slice(0, 40), slice(0, 10)))
+    layer.preserve_labels = True
+    layer.fill((5, 5), 1)
+    assert layer.vouched.count == 0
+    layer.fill((5, 30), 1)
+    assert layer.areas().tolist() == [0, 1600, 400, 0, 0]
+    assert layer.preserve_labels
+
+
+def test_dragging_the_bucket_over_what_it_has_filled_is_one_stroke():
+    layer = _layer()
+    with layer.block_history():
+        layer.fill((5, 5), 1)
+        layer.fill((5, 9), 1)
+        assert len(layer._staged_history) == 1
+    layer.undo()
+    assert layer.vouched.count == 0
+
+
+@pytest.mark.parametrize("label", [7, NOT_COMPUTED, 300, -1, [1, 7]])
+def test_writing_a_number_that_is_no_class_is_refused_before_anything_is_written(label):
+    layer = _layer()
+    with pytest.raises(ModelFitError, match="no class"):
+        layer.data_setitem((np.array([1, 2]), np.array([1, 1])), label)
+    with pytest.raises(ModelFitError, match="no class"):
+        layer.vouch((slice(0, 1), slice(0, 2)), labels=np.broadcast_to(label, (1, 2)))
+    assert (layer.data == NOT_COMPUTED).all()
+    assert layer.vouched.count == 0
+
+
+def test_labels_that_cannot_be_written_to_are_copied():
+    layer = SegmentationLabels(np.broadcast_to(np.uint8(1), SHAPE), classes=CLASSES)
+    layer.paint((20, 20), 2)
+    assert layer.data[20, 20] == 2
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (2, 40, 50)])
+def test_streaming_into_labels_of_another_size_is_told(shape):
+    layer = _layer()
+    layer.data = np.zeros(shape, np.uint8)
+    with pytest.raises(ImageError, match="replaced by an array of another size"):
+        _fill(layer, 1, EVERYTHING)
+    assert (layer.data == 0).all()
 
 
 def test_labels_written_by_others_are_counted_after_setting_data():
@@ -315,6 +451,7 @@ def test_napari_still_has_the_hooks_that_painting_comes_through():
     """If one of these goes, painting would no longer vouch: adapt viewer/layers.py."""
     hooks = ["_apply_mask_to_data", "_load_history", "_abort_stroke", "_save_history"]
     hooks += ["_validate_label_in_range", "_calculate_value_from_ray", "_partial_labels_refresh"]
+    hooks += ["_get_flood_mask_and_bbox", "_commit_staged_history"]
     hooks += ["_accumulate_updated_slice", "_get_update_slices", "_update_thumbnail"]
     assert [name for name in hooks if not callable(getattr(Labels, name, None))] == []
     plain = Labels(np.zeros(SHAPE, np.uint8))
