@@ -100,7 +100,8 @@ class _Worker(Generic[T]):
                 close()
 
     def _go_on(self) -> bool:
-        self.may_go_on.wait()
+        while not self.stop.is_set() and not self.may_go_on.wait(_POLL_S):
+            pass
         return not self.stop.is_set()
 
     def _put(self, item: T | _End) -> None:
@@ -194,8 +195,11 @@ class Job(QObject):
         self.started.emit()
 
     def pause(self) -> None:
-        """Ask the stream for nothing more until `resume`; what it works on now still comes."""
-        if self.is_running and not self.is_paused:
+        """Ask the stream for nothing more until `resume`; what it works on now still comes.
+
+        After `cancel` it does nothing: the end is on its way.
+        """
+        if self.is_running and not self.is_paused and not self._worker.stop.is_set():
             self._worker.may_go_on.clear()
             self.paused.emit()
 
@@ -213,6 +217,14 @@ class Job(QObject):
     def close(self, timeout_s: float = 2.0) -> bool:
         """End now: no item and no signal comes after this.
 
+        The job lets go of who takes its items, so that layers and windows can be freed at once.
+
+        Parameters
+        ----------
+        timeout_s
+            For how long the caller waits for the thread, in seconds. 0: not at all; the window
+            stays quick however slow the stream is, and the thread ends by itself.
+
         Returns
         -------
         Whether the thread has ended within `timeout_s`; if not, it ends on its own as soon as
@@ -222,6 +234,7 @@ class Job(QObject):
         self._timer.stop()
         if self._outcome is None:
             self._outcome = Cancelled()
+        self._on_item = _nobody
         if self._worker.thread.ident is not None:
             self._worker.thread.join(timeout_s)
         return not self._worker.thread.is_alive()
@@ -264,6 +277,10 @@ class Job(QObject):
         self._outcome = self._failure or outcome
         self._worker.thread.join()
         self.finished.emit(self._outcome)
+
+
+def _nobody(item: object) -> None:
+    """Take the items of a job that has been closed: there are none."""
 
 
 @contextmanager

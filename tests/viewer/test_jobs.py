@@ -1,8 +1,10 @@
 """The one door to the other thread: everything arrives, in order, and it always ends."""
 
+import gc
 import itertools
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -175,6 +177,24 @@ def test_a_paused_job_can_be_cancelled(qtbot):
     assert run.wait(qtbot) == Cancelled()
 
 
+def test_a_pause_after_a_cancel_does_not_keep_the_job_from_ending(qtbot):
+    gate = threading.Event()
+
+    def stream(should_stop):
+        yield 0
+        gate.wait(10)
+        yield from itertools.repeat(1)
+
+    run = Run(stream)
+    qtbot.waitUntil(lambda: run.items == [0], timeout=5000)
+    run.job.cancel()
+    run.job.pause()
+    assert not run.job.is_paused
+    gate.set()
+    assert run.wait(qtbot) == Cancelled()
+    assert run.log == ["started"]
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_closing_during_a_run_leaves_no_thread_and_nothing_comes_after(qtbot, paused):
     run = Run(lambda should_stop: itertools.count(), queue_size=2)
@@ -201,6 +221,41 @@ def test_closing_waits_only_so_long_for_a_stream_that_does_not_heed(qtbot):
     qtbot.waitUntil(lambda: run.items == [0], timeout=5000)
     assert not run.job.close(timeout_s=0.05)
     gate.set()
+
+
+def test_an_abandoned_job_says_nothing_frees_who_took_its_items_and_its_thread_ends(qtbot):
+    gate, closed = threading.Event(), threading.Event()
+
+    class Taker:
+        def take(self, item):
+            seen.append(item)
+
+    def stream(should_stop):
+        try:
+            yield 0
+            gate.wait(10)
+            yield 1
+        finally:
+            closed.set()
+
+    seen, ends = [], []
+    taker = Taker()
+    job = Job(stream, taker.take, **FAST)
+    job.finished.connect(ends.append)
+    job.start()
+    qtbot.waitUntil(lambda: seen == [0], timeout=5000)
+    assert not job.close(timeout_s=0)
+    assert len(_threads()) == 1
+    gone = weakref.ref(taker)
+    del taker
+    gc.collect()
+    assert gone() is None
+    gate.set()
+    assert closed.wait(5)
+    qtbot.wait(50)
+    assert seen == [0]
+    assert ends == []
+    assert job.outcome == Cancelled()
 
 
 def test_closing_twice_or_before_the_start_does_no_harm(qtbot):
