@@ -111,9 +111,15 @@ class Session:
             self._update(**self._fresh_classes(self.network))
 
     def adopt_labels(
+    def keep_classes(self, classes: tuple[ClassInfo, ...]) -> None:
+        """Let a run go on with classes as they are called on labels of the same meaning."""
+        self._classes_of = self.network
+        if classes != self.classes:
+            self._update(classes=classes, hidden=frozenset(), selected=None)
+
         self,
         classes: tuple[ClassInfo, ...],
-        made_by: Network,
+        made_by: Network | None,
         pixels: Sequence[int],
         computed: int,
     ) -> None:
@@ -202,7 +208,10 @@ class Session:
 
     def finish(self) -> None:
         """End the run as it should."""
-        self._end(State.FINISHED, None, tiles_done=self._wanted.tiles_total)
+        told = self._wanted.notice
+        # a warning was about the run that is over now; a plain sentence still holds
+        kept = told if told is not None and told.severity is Severity.INFO else None
+        self._end(State.FINISHED, kept, tiles_done=self._wanted.tiles_total)
 
     def fail(self, error: BaseException) -> None:
         """End the run because of a problem."""

@@ -15,9 +15,11 @@ from napari_tileseg.session import Severity, State
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
+from napari_tileseg.viewer.links import OURS
 from napari_tileseg.viewer.models import Models
-from napari_tileseg.viewer.results import OURS, Results, add_probabilities, make_results
+from napari_tileseg.viewer.results import Results, find_results
 from napari_tileseg.viewer.run import Run
+from napari_tileseg.viewer.targets import target
 from napari_tileseg.viewer.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -128,10 +130,19 @@ class Controller:
             self.session.report(error)
             return
         self.session.set_image(*opened)
-        results = self._results.get(self._image)
+        results = self._results.get(self._image) or self._found(self._image)
         if results is not None:
             self.session.adopt_labels(results.classes, results.made_by, *results.areas())
         self._bind_classes()
+
+    def _found(self, image: Image) -> Results | None:
+        """Return what another dock, that was closed, has left in the viewer."""
+        assert self.session.source is not None, "an image was just opened"
+        for results in find_results(self._viewer, image, self.session.source.label_shape):
+            if results.is_whole:
+                self._results[image] = results
+                return results
+        return None
 
     def _on_layers_changed(self, event: Any) -> None:
         if event.type != "removed":
@@ -213,29 +224,18 @@ class Controller:
         if not self.session.view.can_run or self._image is None:
             self.session.tell(_what_is_missing(self.session), Severity.WARNING)
             return
-        self.session.take_classes()
+        before = self._results.get(self._image)
         try:
-            results = self._results_for(self._image)
+            results, said = target(self._viewer, self.session, self._image, before)
         except TilesegError as error:
             self.session.report(error)
             return
+        self._results[self._image] = results
         self._run = Run(self._viewer, self.session, self._image, results)
         self._bind_classes()
         self._run.start()
-
-    def _results_for(self, image: Image) -> Results:
-        results = self._results.get(image)
-        if results is None or not results.fits(self.session):
-            results = make_results(self._viewer, self.session, image)
-            self._results[image] = results
-        else:
-            results.prepare(self.session)
-        if not self.session.settings.probabilities:
-            results.probabilities = None
-        elif results.probabilities not in self._viewer.layers or results.probabilities is None:
-            results.probabilities = add_probabilities(self._viewer, self.session, image)
-        self._viewer.layers.selection.active = results.front
-        return results
+        if said:
+            self.session.tell(said)
 
     def pause(self) -> None:
         """Hold the run."""

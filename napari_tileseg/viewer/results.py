@@ -14,18 +14,23 @@ from napari_tileseg.engine.spec import ClassInfo, Task
 from napari_tileseg.errors import ImageError
 from napari_tileseg.viewer.images import geometry
 from napari_tileseg.viewer.layers import SegmentationLabels
+from napari_tileseg.viewer.links import (
+    OURS,
+    class_names,
+    link,
+    linked_labels,
+    linked_probabilities,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.predict import Patch
     from napari_tileseg.session import Session
-
-
-OURS = "napari-tileseg"
-"""Marks a layer of ours in its metadata, so that it is not offered as an image."""
 
 
 class Results:
@@ -36,10 +41,12 @@ class Results:
     layers
         One for all classes, or one a class for a multilabel model.
     made_by
-        The network of the newest run.
+        The network of the newest run; None if that was before the dock was opened.
+    probabilities
+        The layer for the merged probabilities, if they were asked for.
     """
 
-    def __init__(self, layers: list[SegmentationLabels], made_by: Network) -> None:
+    def __init__(self, layers: list[SegmentationLabels], made_by: Network | None = None) -> None:
         self.layers = layers
         self.made_by = made_by
         self.probabilities: Image | None = None
@@ -47,7 +54,12 @@ class Results:
     @property
     def multilabel(self) -> bool:
         """Whether every class has a layer of its own."""
-        return self.made_by.spec.task is Task.MULTILABEL
+        return bool(self.front.metadata[OURS]["multilabel"])
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether a person painted something that stands."""
+        return any(layer.vouched.count for layer in self.layers)
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
@@ -61,17 +73,27 @@ class Results:
         """The layer that stands for all of them."""
         return self.layers[0]
 
-    def fits(self, session: Session) -> bool:
-        """Return whether another run can be written into the same layers."""
-        assert session.source is not None
-        assert session.network is not None
-        multilabel = session.network.spec.task is Task.MULTILABEL
-        count = len(session.classes) if multilabel else 1
-        shape = tuple(session.source.label_shape)
+    @property
+    def is_whole(self) -> bool:
+        """Whether no class has lost its layer."""
+        known = self.front.metadata[OURS]
+        return not self.multilabel or len(self.layers) == len(known["classes"])
+
+    def means_the_same(self, network: Network) -> bool:
+        """Return whether the numbers on the layers mean what they mean to a network."""
+        known = self.front.metadata[OURS]
+        multilabel = network.spec.task is Task.MULTILABEL
+        return multilabel == self.multilabel and tuple(known["classes"]) == class_names(network)
+
+    def fits(self, network: Network, shape: tuple[int, ...]) -> bool:
+        """Return whether a run can be written here without changing what a person said."""
+        multilabel = network.spec.task is Task.MULTILABEL
+        count = len(network.spec.classes) if multilabel else 1
         return (
             self.multilabel == multilabel
             and len(self.layers) == count
             and tuple(self.front.data.shape) == shape
+            and (self.means_the_same(network) or not self.is_vouched)
         )
 
     def write(self, patch: Patch) -> None:
@@ -84,10 +106,16 @@ class Results:
         if self.probabilities is not None and patch.probabilities is not None:
             self.probabilities.data[(slice(None), *patch.region)] = patch.probabilities
 
-    def prepare(self, session: Session) -> None:
+    def prepare(self, session: Session, image: Image) -> None:
         """Begin another run: old labels stay in sight until new ones replace them."""
         assert session.network is not None
+        assert session.image is not None
         self.made_by = session.network
+        shared = geometry(image, session.image.channel_axis)
+        for index, layer in enumerate(self.layers):
+            of_class = index if self.multilabel else None
+            layer.metadata = layer.metadata | {OURS: link(image, session.network, of_class)}
+            place(layer, shared)
         self.show_classes(session.classes, session.hidden)
         for layer in self.layers:
             layer.reset_model()
@@ -145,8 +173,27 @@ class Snapshot:
     classes: tuple[ClassInfo, ...]
 
 
-def make_results(viewer: ViewerModel, session: Session, image: Image) -> Results:
+def find_results(viewer: ViewerModel, image: Image, shape: Sequence[int]) -> list[Results]:
+    """Return the results of an image that are in the viewer, of the topmost model first."""
+    return [
+        Results([group[index] for index in sorted(group)])
+        for group in linked_labels(viewer, image, shape)
+    ]
+
+
+def make_results(viewer: ViewerModel, session: Session, image: Image, label: str) -> Results:
     """Add empty layers for a run to the viewer, exactly on top of the image.
+
+    Layers of the same model that are still there are kept, and what is missing is added.
+
+    Parameters
+    ----------
+    viewer, session
+        Where, and for which image, model and classes.
+    image
+        The layer that is segmented.
+    label
+        What the layer is called after the name of the image; classes follow it.
 
     Raises
     ------
@@ -158,20 +205,38 @@ def make_results(viewer: ViewerModel, session: Session, image: Image) -> Results
     assert session.network is not None
     shape = tuple(session.source.label_shape)
     multilabel = session.network.spec.task is Task.MULTILABEL
+    kept = _kept_layers(viewer, image, session.network, shape)
     names = [one.name for one in session.classes] if multilabel else ["labels"]
-    require_memory(prod(shape) * len(names), image.name)
+    require_memory(prod(shape) * (len(names) - len(kept)), image.name)
     shared = geometry(image, session.image.channel_axis)
-    layers = []
     for index, name in enumerate(names):
-        layer = SegmentationLabels.empty(
+        if index in kept:
+            continue
+        of_class = index if multilabel else None
+        kept[index] = SegmentationLabels.empty(
             shape,
-            classes=_layer_classes(session.classes, index if multilabel else None),
-            name=f"{image.name} · {name}",
+            classes=_layer_classes(session.classes, of_class),
+            name=" · ".join(part for part in (image.name, label, name) if part),
+            metadata={OURS: link(image, session.network, of_class)},
             **shared,
         )
-        viewer.add_layer(layer)
-        layers.append(layer)
-    return Results(layers, session.network)
+        viewer.add_layer(kept[index])
+    return Results([kept[index] for index in range(len(names))], session.network)
+
+
+def _kept_layers(
+    viewer: ViewerModel, image: Image, network: Network, shape: tuple[int, ...]
+) -> dict[int, SegmentationLabels]:
+    for group in linked_labels(viewer, image, shape):
+        if Results(list(group.values())).means_the_same(network):
+            return group
+    return {}
+
+
+def place(layer: Any, shared: dict[str, Any]) -> None:
+    """Put a layer where an image is now."""
+    for name, value in shared.items():
+        setattr(layer, name, value)
 
 
 def _layer_classes(classes: tuple[ClassInfo, ...], index: int | None) -> tuple[ClassInfo, ...]:
@@ -180,21 +245,49 @@ def _layer_classes(classes: tuple[ClassInfo, ...], index: int | None) -> tuple[C
     return (ClassInfo("background", "#000000"), classes[index])
 
 
+def probabilities_shape(session: Session) -> tuple[int, ...]:
+    """Return the shape of the merged probabilities: classes first."""
+    assert session.source is not None
+    assert session.network is not None
+    return (len(session.network.spec.classes), *session.source.label_shape)
+
+
+def probabilities_for(
+    viewer: ViewerModel, session: Session, image: Image, before: Image | None
+) -> Image:
+    """Return the layer for the probabilities of a run, empty; one for other classes goes.
+
+    Parameters
+    ----------
+    viewer, session
+        Where, and for which model.
+    image
+        The layer that is segmented.
+    before
+        The layer that the last run wrote.
+    """
+    assert session.network is not None
+    shape = probabilities_shape(session)
+    found = linked_probabilities(viewer, image, session.network, shape)
+    if found is not None:
+        return found
+    if before is not None and before in viewer.layers:
+        viewer.layers.remove(before)
+    return add_probabilities(viewer, session, image)
+
+
 def add_probabilities(viewer: ViewerModel, session: Session, image: Image) -> Image:
     """Add an empty image layer with one plane a class for the merged probabilities."""
-    assert session.source is not None
     assert session.image is not None
-    shape = (len(session.classes), *session.source.label_shape)
-    require_memory(2 * prod(shape), image.name)
-    shared = with_class_axis(geometry(image, session.image.channel_axis))
+    assert session.network is not None
     layer = Image(
-        np.zeros(shape, dtype=np.float16),
+        np.zeros(probabilities_shape(session), dtype=np.float16),
         name=f"{image.name} · probabilities",
         contrast_limits=(0, 1),
         colormap="viridis",
         visible=False,
-        metadata={OURS: "probabilities"},
-        **shared,
+        metadata={OURS: link(image, session.network)},
+        **with_class_axis(geometry(image, session.image.channel_axis)),
     )
     viewer.add_layer(layer)
     return layer
