@@ -3,6 +3,16 @@
 from napari_tileseg.session.facts import ImageFacts
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.session import Session
-from napari_tileseg.session.view import ClassRow, State, View
+from napari_tileseg.session.view import ClassRow, Exported, State, View
 
-__all__ = ["ClassRow", "ImageFacts", "Notice", "Session", "Severity", "State", "View", "notice_of"]
+__all__ = [
+    "ClassRow",
+    "Exported",
+    "ImageFacts",
+    "Notice",
+    "Session",
+    "Severity",
+    "State",
+    "View",
+    "notice_of",
+]

@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.pace import Pace
-from napari_tileseg.session.view import PlanFacts, State, View, Wanted, count, resolve
+from napari_tileseg.session.view import Exported, PlanFacts, State, View, Wanted, count, resolve
 from napari_tileseg.settings import Mode, RunSettings
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Session:
         self._clock = clock
         self._pace = Pace(0, clock)
         self._classes_of: Network | None = None
+        self._export_notice: Notice | None = None
         self._wanted = Wanted()
         self._view = resolve(self._wanted)
 
@@ -89,7 +90,11 @@ class Session:
         self._update(loading=name, notice=None)
 
     def set_model(self, network: Network | None, origin: str = "") -> None:
-        """Choose the model of the next run."""
+        """Choose the model of the next run; not while one is under way."""
+        if self.view.busy:
+            self._update(loading="")
+            self.tell("Cancel the run before choosing another model.", Severity.WARNING)
+            return
         self.network = network
         self._reset(
             spec=None if network is None else network.spec,
@@ -110,13 +115,13 @@ class Session:
         if self._classes_of is not self.network:
             self._update(**self._fresh_classes(self.network))
 
-    def adopt_labels(
     def keep_classes(self, classes: tuple[ClassInfo, ...]) -> None:
         """Let a run go on with classes as they are called on labels of the same meaning."""
         self._classes_of = self.network
         if classes != self.classes:
             self._update(classes=classes, hidden=frozenset(), selected=None)
 
+    def adopt_labels(
         self,
         classes: tuple[ClassInfo, ...],
         made_by: Network | None,
@@ -199,6 +204,10 @@ class Session:
         self._pace.resume()
         self._update(phase=State.RUNNING)
 
+    def stop(self) -> None:
+        """Say that the run is asked to end, which it does after a tile."""
+        self._update(stopping=True)
+
     def cancel(self) -> None:
         """End the run early, as the person wanted."""
         done, total = self._wanted.tiles_done, self._wanted.tiles_total
@@ -219,7 +228,9 @@ class Session:
         self._end(State.FAILED, notice_of(error, kept=kept, context=self.context()))
 
     def _end(self, phase: State, notice: Notice | None, **more: Any) -> None:
-        self._update(phase=phase, elapsed_s=self._pace.elapsed_s, notice=notice, **more)
+        self._update(
+            stopping=False, phase=phase, elapsed_s=self._pace.elapsed_s, notice=notice, **more
+        )
 
     # the result
 
@@ -233,6 +244,10 @@ class Session:
         """Show or hide a class."""
         hidden = self._wanted.hidden
         self._update(hidden=hidden - {index} if shown else hidden | {index})
+
+    def hide_classes(self, indices: frozenset[int]) -> None:
+        """Say which classes are hidden, as it is on the canvas."""
+        self._update(hidden=indices)
 
     @property
     def hidden(self) -> frozenset[int]:
@@ -252,9 +267,40 @@ class Session:
         """Say that the result was removed by the person."""
         self._reset(has_labels=False, exported=None, **self._fresh_classes(self.network))
 
-    def export_done(self, path: Path) -> None:
-        """Say where the labels were written."""
-        self._update(exported=path, notice=None)
+    def show_exported(self, exported: Exported | None) -> None:
+        """Say where the labels of the chosen image were written last, if they were."""
+        self._update(exported=exported)
+
+    def start_export(self, path: Path) -> None:
+        """Say that labels are being written."""
+        answered = self._wanted.notice is self._export_notice
+        self._update(exporting=path, **({"notice": None} if answered else {}))
+
+    def export_done(self, image: str, exported: Exported, *, shown: bool) -> None:
+        """Say where labels were written.
+
+        Parameters
+        ----------
+        image
+            Whose labels they are.
+        exported
+            Where they are.
+        shown
+            Whether it is still the image that is chosen; else the status area says it.
+        """
+        if shown:
+            self._update(exporting=None, exported=exported)
+        elif self._wanted.notice is None:
+            text = f"The labels of '{image}' were saved as {exported.path}."
+            self._update(exporting=None, notice=Notice(text))
+        else:
+            self._update(exporting=None)
+
+    def fail_export(self, error: BaseException) -> None:
+        """Say why labels could not be written."""
+        kept = "The labels are still in napari."
+        self._export_notice = notice_of(error, kept=kept, context=self.context())
+        self._update(exporting=None, notice=self._export_notice)
 
     def tell(self, text: str, severity: Severity = Severity.INFO) -> None:
         """Put a sentence into the status area."""
@@ -283,7 +329,14 @@ class Session:
     def _reset(self, **changes: Any) -> None:
         """Change what a run is made of: what is known about the last run goes."""
         self._replan(
-            phase=None, pixels=(), computed=0, tiles_done=0, tiles_total=0, notice=None, **changes
+            phase=None,
+            stopping=False,
+            pixels=(),
+            computed=0,
+            tiles_done=0,
+            tiles_total=0,
+            notice=None,
+            **changes,
         )
 
     def _replan(self, **changes: Any) -> None:

@@ -60,6 +60,14 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
+class Exported:
+    """A file that labels were written to; `mixed`: some of them are of an earlier run."""
+
+    path: Path
+    mixed: bool = False
+
+
+@dataclass(frozen=True)
 class Wanted:
     """All that the session knows, as one value that does not change."""
 
@@ -83,7 +91,8 @@ class Wanted:
     hidden: frozenset[int] = frozenset()
     selected: int | None = None
     has_labels: bool = False
-    exported: Path | None = None
+    exported: Exported | None = None
+    exporting: Path | None = None
     notice: Notice | None = None
 
 
@@ -152,9 +161,9 @@ def resolve(wanted: Wanted) -> View:
         can_pause=state is State.RUNNING,
         can_resume=state is State.PAUSED,
         can_cancel=busy,
-        can_export=wanted.has_labels and not busy,
+        can_export=wanted.has_labels and not busy and wanted.exporting is None,
         export_line=_export_line(wanted),
-        export_result="" if wanted.exported is None else f"Saved as {wanted.exported}",
+        export_result=_export_result(wanted),
         classes=_class_rows(wanted),
         notice=wanted.notice,
     )
@@ -263,9 +272,20 @@ def _progress_text(state: State, wanted: Wanted) -> str:
     return f"done in {duration(wanted.elapsed_s)}" if state is State.FINISHED else ""
 
 
+def _export_result(wanted: Wanted) -> str:
+    if wanted.exporting is not None:
+        return f"Saving {wanted.exporting} …"
+    if wanted.exported is None:
+        return ""
+    told = f"Saved as {wanted.exported.path}"
+    return f"{told} · part of it is from an earlier run" if wanted.exported.mixed else told
+
+
 def _export_line(wanted: Wanted) -> str:
+    if wanted.exporting is not None:
+        return f"saving {wanted.exporting.name} …"
     if wanted.exported is not None:
-        return wanted.exported.name
+        return wanted.exported.path.name
     return "not yet" if wanted.has_labels else "nothing to export yet"
 
 

@@ -14,6 +14,7 @@ from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity, State
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.classes import ClassTools
+from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
 from napari_tileseg.viewer.links import OURS
 from napari_tileseg.viewer.models import Models
@@ -64,6 +65,7 @@ class Controller:
         self._run: Run | None = None
         self._tasks = Tasks()
         self.models = Models(session, self._tasks)
+        self._exports = Exports(session, self._tasks)
         self._bound = ExitStack()
 
     # begin and end
@@ -233,6 +235,7 @@ class Controller:
         self._results[self._image] = results
         self._run = Run(self._viewer, self.session, self._image, results)
         self._bind_classes()
+        self._exports.begin(results)
         self._run.start()
         if said:
             self.session.tell(said)
@@ -267,6 +270,7 @@ class Controller:
     def _bind_classes(self) -> None:
         results = None if self._image is None else self._results.get(self._image)
         self.classes.bind(results)
+        self._exports.bind(results)
 
     def export(self, path: str) -> None:
         """Write the labels of the chosen image into a file, in the background."""
@@ -274,11 +278,7 @@ class Controller:
         if results is None:
             self.session.tell("There are no labels to export yet: run first.", Severity.WARNING)
             return
-        self._tasks.start(
-            loading.exporter(results.snapshot(self.session.classes), self.session, Path(path)),
-            self.session.export_done,
-            lambda error: self.session.report(error, kept="The labels are still in napari."),
-        )
+        self._exports.export(results, Path(path))
 
     # the demo
 

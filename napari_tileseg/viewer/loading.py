@@ -10,15 +10,12 @@ import numpy as np
 from napari_tileseg.io.samples import bundled_checkpoints, sample_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from napari.layers import Image
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.spec import Architecture
-    from napari_tileseg.session import Session
-    from napari_tileseg.viewer.results import Snapshot
 
 SAMPLE_MODEL = "cells"
 """The bundled model whose image the demo opens."""
@@ -78,23 +75,3 @@ def sample_layer_data(model: str = SAMPLE_MODEL) -> tuple[Any, dict[str, Any]]:
     if size is not None:
         attributes |= {"scale": (size, size), "units": ("um", "um")}
     return data, attributes
-
-
-def exporter(snapshot: Snapshot, session: Session, path: Path) -> Callable[[], Path]:
-    """Return what writes labels, as they are now, when it is called in another thread."""
-    image = session.image
-    pixel_size = None if image is None else image.pixel_size_um
-    provenance = {"model": session.view.origin, "settings": session.settings.changed()}
-
-    def write() -> Path:
-        from napari_tileseg.io.labels import export
-
-        return export(
-            snapshot.labels,
-            path,
-            classes=snapshot.classes,
-            pixel_size_um=pixel_size,
-            provenance=provenance,
-        )
-
-    return write

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.predict import Patch
@@ -135,13 +133,6 @@ class Results:
             return [int(one[1]) for one in counts], computed
         return [int(one) for one in counts[0][:-1]], computed
 
-    def snapshot(self, classes: tuple[ClassInfo, ...]) -> Snapshot:
-        """Copy the labels as they are now, for another thread to write."""
-        labels = [layer.result() for layer in self.layers]
-        if not self.multilabel:
-            return Snapshot(labels[0], classes)
-        return Snapshot(np.stack([one == 1 for one in labels]), classes)
-
     # classes
 
     def layer_of(self, index: int) -> SegmentationLabels:
@@ -154,6 +145,20 @@ class Results:
         layer.selected_label = 1 if self.multilabel else index
         layer.mode = "paint"
 
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The classes that are not drawn, as the layers have it."""
+        if self.multilabel:
+            return frozenset(i for i, layer in enumerate(self.layers) if not layer.visible)
+        return self.front.hidden
+
+    def show_class(self, index: int, shown: bool) -> None:
+        """Draw a class or leave it out."""
+        if self.multilabel:
+            self.layers[index].visible = shown
+        else:
+            self.front.set_hidden(self.hidden - {index} if shown else self.hidden | {index})
+
     def show_classes(self, classes: tuple[ClassInfo, ...], hidden: frozenset[int]) -> None:
         """Name, colour and hide classes on the canvas."""
         if not self.multilabel:
@@ -163,14 +168,6 @@ class Results:
         for index, layer in enumerate(self.layers):
             layer.set_classes(_layer_classes(classes, index))
             layer.visible = index not in hidden
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Labels that nobody writes to: uint8, or (classes, ...) bool for a multilabel model."""
-
-    labels: NDArray[Any]
-    classes: tuple[ClassInfo, ...]
 
 
 def find_results(viewer: ViewerModel, image: Image, shape: Sequence[int]) -> list[Results]:

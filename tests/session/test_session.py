@@ -10,8 +10,8 @@ from torch import nn
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import ModelSpec, default_classes
-from napari_tileseg.errors import NetworkError
-from napari_tileseg.session import ImageFacts, Session, Severity, State, View
+from napari_tileseg.errors import NetworkError, OutputError
+from napari_tileseg.session import Exported, ImageFacts, Session, Severity, State, View
 from napari_tileseg.session.facts import channel_names
 from napari_tileseg.settings import Mode, RunSettings
 
@@ -220,8 +220,26 @@ def test_a_plan_in_exact_mode_waits_until_the_network_is_measured(ready: Session
 def test_exporting_is_told_in_one_line(ready: Session) -> None:
     ready.start()
     ready.finish()
-    ready.export_done(Path("/data/a_labels.ome.tif"))
+    target = Path("/data/a_labels.ome.tif")
+    ready.start_export(target)
+    assert ready.view.export_line == "saving a_labels.ome.tif …"
+    assert not ready.view.can_export
+    ready.export_done("a", Exported(target), shown=True)
     assert ready.view.export_line == "a_labels.ome.tif"
+    assert ready.view.can_export
+
+
+def test_an_export_clears_only_what_an_export_has_said(ready: Session) -> None:
+    ready.start()
+    ready.finish()
+    target = Path("/data/a_labels.ome.tif")
+    ready.tell("Something else.")
+    ready.start_export(target)
+    ready.export_done("a", Exported(target), shown=True)
+    assert ready.view.notice is not None
+    ready.fail_export(OutputError("The disk is full."))
+    ready.start_export(target)
+    assert ready.view.notice is None
 
 
 def test_an_image_is_described_in_words() -> None:

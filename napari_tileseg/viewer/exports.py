@@ -1,0 +1,141 @@
+"""Labels into a file, in the background: what is in sight is what is saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from napari_tileseg.session import Exported, Severity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_tileseg.engine.spec import ClassInfo
+    from napari_tileseg.session import Session
+    from napari_tileseg.viewer.layers import SegmentationLabels
+    from napari_tileseg.viewer.results import Results
+    from napari_tileseg.viewer.tasks import Tasks
+
+RUNS = "napari-tileseg runs"
+"""Where a layer keeps, in its metadata, what its newest run was and what the one before."""
+
+_PATIENCE_S = 30
+"""A window that closes waits so long for a file that is being written, in seconds."""
+
+
+class Exports:
+    """Writes the labels of one image at a time, and knows where those of each were written.
+
+    Parameters
+    ----------
+    session
+        Who is told.
+    tasks
+        Where the work is done.
+    """
+
+    def __init__(self, session: Session, tasks: Tasks) -> None:
+        self._session = session
+        self._tasks = tasks
+        self._shown: SegmentationLabels | None = None
+        self._written: WeakKeyDictionary[SegmentationLabels, Exported] = WeakKeyDictionary()
+
+    def bind(self, results: Results | None) -> None:
+        """Tell about these labels from now on."""
+        self._shown = None if results is None else results.front
+        self._session.show_exported(None if self._shown is None else self._written.get(self._shown))
+
+    def begin(self, results: Results) -> None:
+        """Remember on the layers what the run is that begins now."""
+        run = provenance(self._session)
+        self._written.pop(results.front, None)
+        for layer in results.layers:
+            before = layer.metadata.get(RUNS, ({},))[0]
+            layer.metadata = layer.metadata | {RUNS: (run, before)}
+
+    def export(self, results: Results, path: Path) -> None:
+        """Write labels as they are shown now."""
+        if not self._session.view.can_export or self._session.image is None:
+            self._session.tell("Export when the work that goes on has ended.", Severity.WARNING)
+            return
+        image, labels = self._session.image, snapshot(results)
+        front = results.front
+
+        def write() -> Path:
+            from napari_tileseg.io.labels import export
+
+            return export(
+                labels.pixels,
+                path,
+                classes=labels.classes,
+                pixel_size_um=image.pixel_size_um,
+                provenance=labels.provenance,
+            )
+
+        def on_done(written: Path) -> None:
+            self._written[front] = Exported(written, mixed=labels.mixed)
+            shown = front is self._shown
+            self._session.export_done(image.name, self._written[front], shown=shown)
+
+        self._session.start_export(path)
+        self._tasks.start(write, on_done, self._session.fail_export, patience_s=_PATIENCE_S)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Labels that nobody writes to.
+
+    Attributes
+    ----------
+    pixels
+        uint8, or (classes, ...) bool for a multilabel model.
+    classes
+        As they are called on the layers.
+    provenance
+        Where the labels come from: plain values.
+    mixed
+        Whether some are of an earlier run, which the newest one has not replaced.
+    """
+
+    pixels: NDArray[Any]
+    classes: tuple[ClassInfo, ...]
+    provenance: dict[str, Any]
+    mixed: bool
+
+
+def snapshot(results: Results) -> Snapshot:
+    """Copy the labels as they are shown now, for another thread to write."""
+    shown = [layer.data.copy() for layer in results.layers]
+    mixed = any(
+        not np.array_equal(layer.result(), labels)
+        for layer, labels in zip(results.layers, shown, strict=True)
+    )
+    run, before = results.front.metadata.get(RUNS, ({}, {}))
+    corrected = any(layer.vouched.count for layer in results.layers)
+    known = {**run, "corrected": corrected}
+    return Snapshot(
+        np.stack([one == 1 for one in shown]) if results.multilabel else shown[0],
+        results.classes,
+        known | {"partly from an earlier run": before} if mixed else known,
+        mixed,
+    )
+
+
+def provenance(session: Session) -> dict[str, Any]:
+    """Say of which image, with which model and how the labels of the next run are made."""
+    network, plan, image = session.network, session.plan, session.image
+    assert network is not None, "a run needs a model"
+    assert plan is not None, "a run needs a plan"
+    assert image is not None, "a run needs an image"
+    return {
+        "image": image.name,
+        "model": session.view.origin,
+        "model sha256": network.provenance.get("sha256"),
+        "settings": session.settings.changed(),
+        "run": {"mode": plan.mode.value, "tile": list(plan.tile), "blend": plan.blend.value},
+    }

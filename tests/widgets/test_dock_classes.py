@@ -1,0 +1,69 @@
+"""The class list of the dock says what is on the canvas."""
+
+import numpy as np
+import pytest
+from gated import Gated, gated_network
+
+
+@pytest.fixture
+def dock_after(viewer, dock, image, qtbot):
+    """Return what runs a model of a task and gives the dock."""
+
+    def run(task):
+        module = Gated()
+        module.let(10_000)
+        viewer.add_image(image, name="slide")
+        dock.session.set_model(gated_network(module, task=task), "stub")
+        dock.controller.run()
+        qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+        return dock
+
+    return run
+
+
+def eyes(dock):
+    return [row.eye.isChecked() for row in dock.class_list.rows]
+
+
+def test_painting_is_counted_without_a_run(viewer, dock_after, qtbot):
+    dock = dock_after("multiclass")
+    layer = viewer.layers[-1]
+    before = dock.session.view.classes[1].area
+    layer.brush_size = 40
+    layer.paint((100, 100), 1)
+    qtbot.waitUntil(lambda: dock.session.view.classes[1].area != before, timeout=20_000)
+    pixels = int(np.count_nonzero(layer.data == 1))
+    assert dock.session.view.classes[1].area == f"{pixels:,} px"
+    layer.undo()
+    qtbot.waitUntil(lambda: dock.session.view.classes[1].area == before, timeout=20_000)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_a_hidden_class_is_hidden_after_another_image_and_back(viewer, dock_after, task):
+    dock = dock_after(task)
+    dock.controller.classes.show(1, False)
+    other = viewer.add_image(np.zeros((64, 64), np.uint8), name="other")
+    dock.controller.choose_image(other.unique_id)
+    dock.controller.choose_image(viewer.layers["slide"].unique_id)
+    assert eyes(dock) == [True, False, True]
+    dock.controller.classes.rename(2, "cell")
+    assert eyes(dock) == [True, False, True]
+    ours = [one for one in viewer.layers if " · " in one.name]
+    assert all(one.visible for one in ours) == (task == "multiclass")
+
+
+def test_the_eye_follows_the_layer_list(viewer, dock_after):
+    dock = dock_after("multilabel")
+    viewer.layers[-1].visible = False
+    assert eyes(dock) == [True, True, False]
+    viewer.layers[-1].visible = True
+    assert eyes(dock) == [True, True, True]
+
+
+def test_all_labels_come_back_as_they_were(viewer, dock_after):
+    dock = dock_after("multilabel")
+    dock.controller.classes.show(1, False)
+    dock.controller.classes.toggle_labels()
+    assert eyes(dock) == [False, False, False]
+    dock.controller.classes.toggle_labels()
+    assert eyes(dock) == [True, False, True]
