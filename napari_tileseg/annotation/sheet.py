@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_tileseg.annotation.counting import histogram
 from napari_tileseg.annotation.edits import Marks, Stroke
-from napari_tileseg.annotation.sparse import Region, SparseArray, shape_of
+from napari_tileseg.annotation.sparse import Region, SparseArray, bands, shape_of
 from napari_tileseg.annotation.vouched import VouchedPixels
 
 if TYPE_CHECKING:
@@ -28,17 +29,26 @@ class Sheet:
     shown
         uint8 labels of any number of axes; the array itself is kept and written to. All of it
         counts as the model's word at first.
+    counts
+        (256,) how many pixels show each label, where the caller knows; None: they are counted.
     """
 
-    def __init__(self, shown: Labels) -> None:
+    def __init__(self, shown: Labels, *, counts: npt.NDArray[np.int64] | None = None) -> None:
         if shown.dtype != np.uint8:
             raise TypeError(f"labels are uint8, not {shown.dtype}")
         self.shown = shown
         self.vouched = VouchedPixels(shown.shape)
         self._under = SparseArray(shown.shape, np.uint8, fill=NOT_COMPUTED)
         self._stale = SparseArray(shown.shape, np.bool_)
-        self._counts = np.zeros(256, np.int64)
-        self.recount()
+        self._counts = histogram(shown) if counts is None else counts.copy()
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Self:
+        """Make a sheet on which nothing is computed yet."""
+        shown = np.full(shape, NOT_COMPUTED, np.uint8)
+        counts = np.zeros(256, np.int64)
+        counts[NOT_COMPUTED] = shown.size
+        return cls(shown, counts=counts)
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
@@ -47,9 +57,7 @@ class Sheet:
 
     def recount(self) -> None:
         """Count all pixels again, for when somebody else wrote into `shown`."""
-        self._counts = np.zeros(256, np.int64)
-        for part in _bands(self.shown):
-            self._counts += _histogram(part)
+        self._counts = histogram(self.shown)
 
     def model(self, region: Region) -> Labels:
         """Return a copy of the newest word of the model in `region`, also under a person's."""
@@ -76,6 +84,10 @@ class Sheet:
             raise ValueError(f"labels of shape {labels.shape} for a region of {shape_of(region)}")
         if self._stale.touched(region) or self._stale.fill:
             self._stale.write(region, False)
+        for part, inside in bands(region):
+            self._write_around_person(part, labels[inside])
+
+    def _write_around_person(self, region: Region, labels: Labels) -> None:
         if not self.vouched.any(region):
             self._show(region, labels, None)
             return
@@ -139,18 +151,8 @@ class Sheet:
     def _show(self, region: Region, labels: Labels, where: Mask | None) -> None:
         target = self.shown[region]
         if where is None:
-            self._counts += _histogram(labels) - _histogram(target)
+            self._counts += histogram(labels) - histogram(target)
             target[...] = labels
         else:
-            self._counts += _histogram(labels[where]) - _histogram(target[where])
+            self._counts += histogram(labels[where]) - histogram(target[where])
             np.copyto(target, labels, where=where)
-
-
-def _histogram(labels: Labels) -> npt.NDArray[np.int64]:
-    return np.bincount(labels.ravel(), minlength=256)
-
-
-def _bands(labels: Labels, size: int = 1 << 24) -> list[Labels]:
-    """Cut labels along their first axis, so that counting needs little memory at a time."""
-    rows = max(1, size * len(labels) // max(1, labels.size))
-    return [labels[start : start + rows] for start in range(0, len(labels), rows)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,9 @@ Region = tuple[slice, ...]
 """A box in an array: one slice an axis, each with explicit start and stop, step 1."""
 
 CHUNK_PX = 256
+
+BAND_PX = 1 << 20
+"""Large regions are worked through in parts of about this size, so that masks stay small."""
 
 
 def shape_of(region: Region) -> tuple[int, ...]:
@@ -39,6 +43,27 @@ def box_around(mask: npt.NDArray[np.bool_]) -> Region:
         hit = np.flatnonzero(mask.any(axis=others))
         region.append(slice(int(hit[0]), int(hit[-1]) + 1))
     return tuple(region)
+
+
+def bands(region: Region) -> Iterator[tuple[Region, Region]]:
+    """Cut a region along its longest axis into parts of at most about `BAND_PX` pixels.
+
+    Yields
+    ------
+    Each part twice: in the coordinates of the array, and relative to the region.
+    """
+    shape = shape_of(region)
+    axis = int(np.argmax(shape))
+    step = max(1, BAND_PX * shape[axis] // max(1, prod(shape)))
+    for low in range(0, shape[axis], step):
+        high = min(shape[axis], low + step)
+        inside = [slice(0, size) for size in shape]
+        inside[axis] = slice(low, high)
+        part = tuple(
+            slice(whole.start + cut.start, whole.start + cut.stop)
+            for whole, cut in zip(region, inside, strict=True)
+        )
+        yield part, tuple(inside)
 
 
 class SparseArray:

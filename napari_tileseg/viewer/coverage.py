@@ -15,22 +15,26 @@ class Coverage:
     """The final regions of a run, which never overlap."""
 
     def __init__(self) -> None:
-        self._boxes: list[list[tuple[int, int]]] = []
-        self._array: NDArray[np.int64] | None = None
+        self._count = 0
+        self._room: NDArray[np.int64] | None = None  # (room for boxes, axes, start and stop)
 
     def add(self, region: tuple[slice, ...]) -> None:
         """Count a region as final."""
-        self._boxes.append([(part.start, part.stop) for part in region])
-        self._array = None
+        if self._room is None:
+            self._room = np.zeros((16, len(region), 2), np.int64)
+        elif self._count == len(self._room):
+            # twice the room each time: on the whole, a box is copied about once
+            self._room = np.concatenate([self._room, np.zeros_like(self._room)])
+        self._room[self._count] = [(part.start, part.stop) for part in region]
+        self._count += 1
 
     def covers(self, region: tuple[slice, ...]) -> bool:
         """Return whether every pixel of a region is final (an empty one never is)."""
         wanted = prod(max(0, part.stop - part.start) for part in region)
-        if not wanted or not self._boxes:
+        if not wanted or self._room is None:
             return False
-        if self._array is None:
-            self._array = np.array(self._boxes, dtype=np.int64)  # (boxes, axes, start and stop)
-        low = np.maximum(self._array[..., 0], [part.start for part in region])
-        high = np.minimum(self._array[..., 1], [part.stop for part in region])
+        boxes = self._room[: self._count]
+        low = np.maximum(boxes[..., 0], [part.start for part in region])
+        high = np.minimum(boxes[..., 1], [part.stop for part in region])
         shared = np.clip(high - low, 0, None).prod(axis=1)
         return bool(shared.sum() == wanted)

@@ -61,7 +61,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
     """
 
     def __init__(self, data: Any, *, classes: Sequence[ClassInfo], **options: Any) -> None:
-        self._sheet = Sheet(as_uint8(data))
+        self._sheet = data if isinstance(data, Sheet) else Sheet(as_uint8(data))
         self._classes = tuple(classes)
         self._hidden: frozenset[int] = frozenset()
         super().__init__(
@@ -76,7 +76,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
     @classmethod
     def empty(cls, shape: tuple[int, ...], *, classes: Sequence[ClassInfo], **options: Any) -> Self:
         """Make a layer in which nothing is computed yet."""
-        return cls(np.full(shape, NOT_COMPUTED, np.uint8), classes=classes, **options)
+        return cls(Sheet.empty(shape), classes=classes, **options)
 
     @property
     def _type_string(self) -> str:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_tileseg.annotation.sparse import CHUNK_PX, SparseArray, box_around
+from napari_tileseg.annotation.sparse import CHUNK_PX, SparseArray, bands, box_around, shape_of
 
 SHAPE = (2, 300, 520)
 
@@ -71,3 +71,19 @@ def test_the_box_around_a_mask_is_tight_on_every_axis():
     mask = np.zeros((3, 8, 9), bool)
     mask[1, 2, 7] = mask[1, 5, 4] = True
     assert box_around(mask) == (slice(1, 2), slice(2, 6), slice(4, 8))
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 10_000])
+def test_bands_tile_a_region_exactly_in_both_coordinates(size, monkeypatch):
+    monkeypatch.setattr("napari_tileseg.annotation.sparse.BAND_PX", size)
+    region = (slice(1, 2), slice(3, 8), slice(4, 17))
+    whole = np.zeros((3, 10, 20), int)
+    inner = np.zeros(shape_of(region), int)
+    for part, inside in bands(region):
+        whole[part] += 1
+        inner[inside] += 1
+        assert whole[part].shape == inner[inside].shape
+        assert inner[inside].size <= max(5, size)
+    assert (inner == 1).all()
+    assert (whole[region] == 1).all()
+    assert whole.sum() == inner.size
