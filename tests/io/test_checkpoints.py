@@ -15,6 +15,7 @@ from napari_tileseg.engine.spec import (
     Normalisation,
     NormalisationKind,
     Task,
+    default_classes,
 )
 from napari_tileseg.errors import CheckpointError, DeviceError, OutputError
 from napari_tileseg.io.checkpoints import bundled_models, load_model, save_model
@@ -89,7 +90,7 @@ def test_numbers_beyond_sixteen_bits_survive_half_precision(tmp_path: Path) -> N
     module = registry.build(RECIPE)
     variance = next(v for k, v in module.state_dict().items() if k.endswith("running_var"))
     variance.fill_(1e6)
-    network = Network(module, ModelSpec("m", (ClassInfo("a", "#000000"),) * 3), RECIPE)
+    network = Network(module, ModelSpec("m", default_classes(3)), RECIPE)
     back = load_model(save_model(network, tmp_path / "m", half=True))
     found = next(v for k, v in back.module.state_dict().items() if k.endswith("running_var"))
     assert bool((found == 1e6).all())
