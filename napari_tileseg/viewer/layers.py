@@ -64,6 +64,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         self._sheet = data if isinstance(data, Sheet) else Sheet(as_uint8(data))
         self._classes = tuple(classes)
         self._hidden: frozenset[int] = frozenset()
+        self._replaced = False
         super().__init__(
             self._sheet.shown,
             colormap=_colormap(self._classes, self._hidden),
@@ -95,6 +96,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
             self._take_over(labels)
         else:
             self._sheet = Sheet(labels)
+            self._replaced = True
             internals.forget_pending(self)
             self._reset_history()
         Labels.data.fset(self, self._sheet.shown)
@@ -126,11 +128,9 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         Raises
         ------
         ImageError
-            The region does not lie in `data`, which somebody replaced meanwhile.
+            `data` was set to an array of another shape after the run began (`reset_model`).
         """
-        if len(region) != self.data.ndim or any(
-            axis.stop > size for axis, size in zip(region, self.data.shape, strict=True)
-        ):
+        if self._replaced:
             raise ImageError(
                 "The labels were replaced by an array of another size; the run has ended. "
                 "Run again to segment into labels of the right size."
@@ -143,6 +143,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
 
         They are saved like all that is in sight; `result` tells them from those of the run.
         """
+        self._replaced = False
         self._sheet.restart()
 
     def settle(self) -> None:

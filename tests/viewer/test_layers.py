@@ -410,13 +410,16 @@ def test_labels_that_cannot_be_written_to_are_copied():
     assert layer.data[20, 20] == 2
 
 
-@pytest.mark.parametrize("shape", [(7, 9), (2, 40, 50)])
-def test_streaming_into_labels_of_another_size_is_told(shape):
+@pytest.mark.parametrize("shape", [(7, 9), (80, 90), (2, 40, 50)])
+def test_a_run_into_labels_that_were_replaced_by_others_of_another_size_is_told(shape):
     layer = _layer()
     layer.data = np.zeros(shape, np.uint8)
     with pytest.raises(ImageError, match="replaced by an array of another size"):
         _fill(layer, 1, EVERYTHING)
     assert (layer.data == 0).all()
+    layer.reset_model()
+    _fill(layer, 1)
+    assert (layer.data == 1).all()
 
 
 def test_labels_written_by_others_are_counted_after_setting_data():
