@@ -26,6 +26,8 @@ class ImageFacts:
         Which of them holds the channels; None if none does.
     pixel_size_um
         Micrometres per pixel; None if the image does not say.
+    folder
+        Where its file is; "" if it is of no file.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ImageFacts:
     other_axes: tuple[tuple[str, int], ...] = ()
     channel_axis: int | None = None
     pixel_size_um: float | None = None
+    folder: str = ""
 
     @property
     def kind(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,8 +57,16 @@ def open_layer(
         ),
         channel_axis=channel_axis,
         pixel_size_um=pixel_size_um(layer),
+        folder=_folder(layer),
     )
     return source, facts
+
+
+def _folder(layer: Image) -> str:
+    path = layer.source.path
+    folder = None if path is None else Path(path).parent
+    # what came from the internet has a path as well, but no folder to write to
+    return str(folder) if folder is not None and folder.is_dir() else ""
 
 
 def likely_channel_axis(layer: Image) -> int | None:

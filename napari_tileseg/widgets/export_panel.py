@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class ExportPanel(QWidget):
         self.name = QLineEdit()
         self.name.setToolTip("The name of the file; a whole path is fine too")
         self.name.textEdited.connect(self._follow_suffix)
-        self.name.textChanged.connect(self._show_folder)
+        self.name.textChanged.connect(self._show_place)
         self._browse = QPushButton("…")
         self._browse.setObjectName("plain")
         self._browse.setToolTip("Choose the folder and the name")
@@ -58,10 +59,11 @@ class ExportPanel(QWidget):
         self._folder = QElidingLabel()
         self._folder.setObjectName("dim")
         self._folder.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.replaces = Text("dim")
         self._result = Text("dim")
         self._suggested = ""
-        self._in = Path.home()
-        self._show_folder()
+        self._suggested_in = self._in = Path.home()
+        self._show_place()
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -78,6 +80,7 @@ class ExportPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(form)
+        layout.addWidget(self.replaces)
         layout.addWidget(self.export)
         layout.addWidget(self._result)
 
@@ -86,7 +89,9 @@ class ExportPanel(QWidget):
         self.export.setEnabled(view.can_export)
         self._result.say(view.export_result)
         if view.image is not None:
+            self._suggest_folder(Path(view.image.folder) if view.image.folder else Path.home())
             self._suggest(view.image.name)
+        self._show_place()
 
     @property
     def path(self) -> Path | None:
@@ -96,10 +101,19 @@ class ExportPanel(QWidget):
             return None
         return self._in / with_suffix(name, self.format.currentData())
 
-    def _show_folder(self) -> None:
+    def _show_place(self) -> None:
         folder = self._in if self.path is None else self.path.parent
         self._folder.setText(f"in {folder}")
         self._folder.setToolTip(str(folder))
+        # unlike Path, os.path answers also for names that no file can have
+        there = self.path is not None and os.path.isfile(self.path)  # noqa: PTH113
+        self.replaces.say("Replaces the file of this name that exists." if there else "")
+
+    def _suggest_folder(self, folder: Path) -> None:
+        """Go to the folder of an image, unless somebody has chosen another one."""
+        if self._in == self._suggested_in:
+            self._in = folder
+        self._suggested_in = folder
 
     def _suggest(self, image: str) -> None:
         stem = "".join(letter if letter not in '/\\:*?"<>|' else "_" for letter in image)

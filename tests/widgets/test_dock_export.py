@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from gated import Gated, gated_network
+from qtpy.QtWidgets import QFileDialog
 
 from napari_tileseg.io import labels as files
 from napari_tileseg.io.labels import read_labels
@@ -130,3 +131,39 @@ def test_a_second_run_forgets_where_the_first_was_saved(finished, qtbot, tmp_pat
     export(finished, qtbot, tmp_path / "out.png")
     run(finished, qtbot, "second model")
     assert finished.session.view.export_result == ""
+
+
+def test_labels_go_beside_the_file_of_their_image(viewer, dock, image, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        tifffile.imwrite(folder / "slide.tif", image)
+    layers = [viewer.open(folder / "slide.tif", plugin="napari")[0] for folder in folders]
+    for layer, folder in zip(layers, folders, strict=True):
+        dock.controller.choose_image(layer.unique_id)
+        assert dock.export_panel.path.parent == folder
+
+
+def test_a_folder_that_somebody_chose_stays(viewer, dock, image, tmp_path, monkeypatch):
+    viewer.add_image(image, name="slide")
+    chosen = str(tmp_path / "mine.png")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (chosen, ""))
+    dock.export_panel._browse.click()
+    tifffile.imwrite(tmp_path / "slide.tif", image)
+    (tmp_path / "deeper").mkdir()
+    tifffile.imwrite(tmp_path / "deeper" / "other.tif", image)
+    [layer] = viewer.open(tmp_path / "deeper" / "other.tif", plugin="napari")
+    dock.controller.choose_image(layer.unique_id)
+    assert dock.export_panel.path.parent == tmp_path
+
+
+def test_that_a_file_will_be_replaced_is_said_before(finished, qtbot, tmp_path):
+    panel = finished.export_panel
+    panel.name.setText(str(tmp_path / "out.ome.tif"))
+    assert panel.replaces.isHidden()
+    export(finished, qtbot, tmp_path / "out.ome.tif")
+    assert not panel.replaces.isHidden()
+    panel.name.setText(str(tmp_path / "new.ome.tif"))
+    assert panel.replaces.isHidden()
+    panel.name.setText("x" * 5000)
+    assert panel.replaces.isHidden()
