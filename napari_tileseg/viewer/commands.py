@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from napari_tileseg.viewer.hotkeys import ACTIONS
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
     from napari_tileseg.viewer.controller import Controller
@@ -19,26 +23,17 @@ def controller_in(viewer: napari.Viewer) -> Controller:
     return cast("Controller", cast("Any", dock).controller)
 
 
-def run_or_pause(viewer: napari.Viewer) -> None:
-    """Run, pause or resume."""
-    controller_in(viewer).run_or_pause()
+def _command(name: str) -> Callable[[napari.Viewer], None]:
+    _, act = ACTIONS[name]
+
+    def command(viewer: napari.Viewer) -> None:
+        act(controller_in(viewer))
+
+    return command
 
 
-def cancel(viewer: napari.Viewer) -> None:
-    """End the run; what is there stays."""
-    controller_in(viewer).cancel()
-
-
-def next_class(viewer: napari.Viewer) -> None:
-    """Paint the next class in the list."""
-    controller_in(viewer).classes.select_next()
-
-
-def previous_class(viewer: napari.Viewer) -> None:
-    """Paint the class before."""
-    controller_in(viewer).classes.select_previous()
-
-
-def toggle_labels(viewer: napari.Viewer) -> None:
-    """Hide all labels, or show them again."""
-    controller_in(viewer).classes.toggle_labels()
+run_or_pause = _command("run_or_pause")
+cancel = _command("cancel")
+next_class = _command("next_class")
+previous_class = _command("previous_class")
+toggle_labels = _command("toggle_labels")

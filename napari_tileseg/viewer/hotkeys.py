@@ -1,9 +1,11 @@
-"""Keys for what is done often; napari does not read them from the manifest."""
+"""What is done often: its name, its key, and what it does; napari reads no keys from manifests."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from napari.utils.key_bindings import coerce_keybinding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,12 +14,12 @@ if TYPE_CHECKING:
 
     from napari_tileseg.viewer.controller import Controller
 
-KEYS = {
-    "run_or_pause": "Control-Shift-R",
-    "cancel": "Control-Shift-X",
-    "next_class": "Control-Shift-D",
-    "previous_class": "Control-Shift-A",
-    "toggle_labels": "Control-Shift-L",
+ACTIONS: dict[str, tuple[str, Callable[[Controller], object]]] = {
+    "run_or_pause": ("Control-Shift-R", lambda controller: controller.run_or_pause()),
+    "cancel": ("Control-Shift-X", lambda controller: controller.cancel()),
+    "next_class": ("Control-Shift-D", lambda controller: controller.classes.select_next()),
+    "previous_class": ("Control-Shift-A", lambda controller: controller.classes.select_previous()),
+    "toggle_labels": ("Control-Shift-L", lambda controller: controller.classes.toggle_labels()),
 }
 """What napari calls Control is the command key on a Mac."""
 
@@ -25,24 +27,36 @@ KEYS = {
 @contextmanager
 def bind_hotkeys(viewer: ViewerModel, controller: Controller) -> Iterator[None]:
     """Bind the keys to a controller for as long as the context lasts."""
-    actions: dict[str, Callable[[], object]] = {
-        "run_or_pause": controller.run_or_pause,
-        "cancel": controller.cancel,
-        "next_class": controller.classes.select_next,
-        "previous_class": controller.classes.select_previous,
-        "toggle_labels": controller.classes.toggle_labels,
-    }
-    for name, key in KEYS.items():
-        viewer.bind_key(key, _ignoring_viewer(actions[name]), overwrite=True)
+    bindings = [_Binding(viewer, controller, name) for name in ACTIONS]
     try:
         yield
     finally:
-        for key in KEYS.values():
-            viewer.bind_key(key, None)
+        for binding in bindings:
+            binding.release()
 
 
-def _ignoring_viewer(action: Callable[[], object]) -> Callable[[Any], None]:
-    def act(_viewer: Any) -> None:
-        action()
+class _Binding:
+    """One key that does one thing, and what it did before."""
 
-    return act
+    def __init__(self, viewer: ViewerModel, controller: Controller, name: str) -> None:
+        key, act = ACTIONS[name]
+        self._viewer = viewer
+        self._key = coerce_keybinding(key)
+        self._do: Callable[[], object] | None = lambda: act(controller)
+        self._before = viewer.keymap.get(self._key)
+        viewer.bind_key(self._key, self, overwrite=True)
+
+    def __call__(self, _viewer: Any) -> None:
+        if self._do is not None:
+            self._do()
+
+    def release(self) -> None:
+        """Give the key back, unless somebody has taken it meanwhile."""
+        self._do = None
+        if self._viewer.keymap.get(self._key) is not self:
+            return
+        before = self._before
+        # docks close in any order, and what a closed one did is not to come back
+        while isinstance(before, _Binding) and before._do is None:
+            before = before._before
+        self._viewer.bind_key(self._key, before, overwrite=True)
