@@ -81,6 +81,7 @@ class Wanted:
     misfit: str = ""
     measuring: bool = False
     phase: State | None = None
+    stopping: bool = False
     tiles_done: int = 0
     tiles_total: int = 0
     seconds_left: float | None = None
@@ -158,9 +159,9 @@ def resolve(wanted: Wanted) -> View:
         progress_text=_progress_text(state, wanted),
         view_complete=wanted.view_complete and busy,
         can_run=not busy and wanted.plan is not None and not wanted.misfit and not wanted.loading,
-        can_pause=state is State.RUNNING,
-        can_resume=state is State.PAUSED,
-        can_cancel=busy,
+        can_pause=state is State.RUNNING and not wanted.stopping,
+        can_resume=state is State.PAUSED and not wanted.stopping,
+        can_cancel=busy and not wanted.stopping,
         can_export=wanted.has_labels and not busy and wanted.exporting is None,
         export_line=_export_line(wanted),
         export_result=_export_result(wanted),
@@ -258,6 +259,8 @@ def _progress(wanted: Wanted) -> float | None:
 
 def _progress_text(state: State, wanted: Wanted) -> str:
     percent = f"{int(100 * (_progress(wanted) or 0))} %"
+    if wanted.stopping:
+        return f"{percent} · stopping after this tile …"
     if state is State.RUNNING:
         if wanted.tiles_done == 0:
             return "starting …"

@@ -67,6 +67,8 @@ class Controller:
         self.models = Models(session, self._tasks)
         self._exports = Exports(session, self._tasks)
         self._bound = ExitStack()
+        self._watched = ExitStack()
+        self._is_stale = False
 
     # begin and end
 
@@ -83,6 +85,7 @@ class Controller:
     def close(self) -> None:
         """End all work and let go of the viewer."""
         self._bound.close()
+        self._watched.close()
         self._tasks.close()
         if self._run is not None:
             self._run.close()
@@ -103,23 +106,62 @@ class Controller:
 
     def choose_image(self, key: object) -> None:
         """Segment the layer with this key from now on."""
+        if self._refuses("image"):
+            return
         for layer in self._viewer.layers:
             if isinstance(layer, Image) and layer.unique_id == key:
                 self._choose(layer)
 
     def choose_channel_axis(self, axis: int | None) -> None:
         """Read the channels of the image along this axis."""
-        self._channel_axis = axis
-        self._open()
+        if not self._refuses("image"):
+            self._channel_axis = axis
+            self._open()
+
+    def _refuses(self, what: str) -> bool:
+        """Return whether a run is under way, and say so if it is."""
+        if self.is_running:
+            self.session.tell(f"Cancel the run before choosing another {what}.", Severity.WARNING)
+        return self.is_running
 
     def _choose(self, layer: Image | None) -> None:
         if layer is not self._image:
             self._image = layer
             self._channel_axis = None if layer is None else likely_channel_axis(layer)
+            self._watch(layer)
             self._open()
+
+    def _watch(self, layer: Image | None) -> None:
+        self._watched.close()
+        if layer is None:
+            return
+        for name in _READ:
+            emitter = getattr(layer.events, name)
+            emitter.connect(self._on_image_changed)
+            self._watched.callback(emitter.disconnect, self._on_image_changed)
+
+    def _on_image_changed(self, event: Any) -> None:
+        """Read the image again; a run goes on unless its pixels are others now."""
+        ends = self.is_running and event.type == "data"
+        if ends:
+            self._drop_run()
+        if self.is_running:
+            self._is_stale = True
+            return
+        self._reopen()
+        if ends:
+            self.session.tell("The run has ended because the data of its image was replaced.")
+
+    def _reopen(self) -> None:
+        before, channels = self.session.source, self.session.settings.channels
+        self._open()
+        now = self.session.source
+        if before is not None and now is not None and before.n_channels == now.n_channels:
+            self.choose_channels(channels)
 
     def _open(self) -> None:
         """Read the chosen layer as an image; what cannot be read is said, not raised."""
+        self._is_stale = False
         if self._image is None:
             self.session.set_image(None, None)
             return
@@ -132,15 +174,20 @@ class Controller:
             self.session.report(error)
             return
         self.session.set_image(*opened)
-        results = self._results.get(self._image) or self._found(self._image)
+        results = self._found(self._image)
         if results is not None:
             self.session.adopt_labels(results.classes, results.made_by, *results.areas())
         self._bind_classes()
 
     def _found(self, image: Image) -> Results | None:
-        """Return what another dock, that was closed, has left in the viewer."""
+        """Return the labels there are, also those that a dock which was closed has left."""
         assert self.session.source is not None, "an image was just opened"
-        for results in find_results(self._viewer, image, self.session.source.label_shape):
+        shape = self.session.source.label_shape
+        known = self._results.pop(image, None)
+        if known is not None and known.front.data.shape == tuple(shape):
+            self._results[image] = known
+            return known
+        for results in find_results(self._viewer, image, shape):
             if results.is_whole:
                 self._results[image] = results
                 return results
@@ -151,15 +198,23 @@ class Controller:
             self.refresh_images()
             return
         use = self._run.use_of(event.value) if self._run is not None and self.is_running else ""
-        if use and self._run is not None:
-            self._run.close()
+        if use or not self.is_running:
+            self._drop_run()
         self._forget_results(event.value)
         self.refresh_images()
         if use:
             self.session.tell(f"The run has ended because its {use} layer was removed.")
 
+    def _drop_run(self) -> None:
+        """Let go of the last run and all it holds; a tile that is being computed ends alone."""
+        if self._run is not None:
+            self._run.close(timeout_s=0)
+            self._run = None
+
     def _forget_results(self, removed: object) -> None:
         for image, results in list(self._results.items()):
+            if removed is results.probabilities:
+                results.probabilities = None
             if removed in results.layers:
                 del self._results[image]
                 if image is self._image:
@@ -183,8 +238,7 @@ class Controller:
         classes: Sequence[str] | None,
         then: Callable[[], object] = lambda: None,
     ) -> None:
-        if self.is_running:
-            self.session.tell("Cancel the run before choosing another model.", Severity.WARNING)
+        if self._refuses("model"):
             return
 
         def on_chosen() -> None:
@@ -198,7 +252,7 @@ class Controller:
 
     # settings
 
-    def choose_channels(self, channels: tuple[int, ...]) -> None:
+    def choose_channels(self, channels: tuple[int, ...] | None) -> None:
         """Let the model read these channels of the image."""
         self.session.set_settings(self.session.settings.but(channels=channels))
 
@@ -223,6 +277,8 @@ class Controller:
         """Segment the chosen image with the chosen model; a second run goes to the same layer."""
         if self.is_running:
             return
+        if self._is_stale:
+            self._reopen()
         if not self.session.view.can_run or self._image is None:
             self.session.tell(_what_is_missing(self.session), Severity.WARNING)
             return
@@ -284,6 +340,8 @@ class Controller:
 
     def open_sample_and_run(self) -> None:
         """Open the sample image, choose the model made for it, and run as soon as it is loaded."""
+        if self._refuses("image"):
+            return
         try:
             sample = loading.sample_image_layer()
         except TilesegError as error:
@@ -293,6 +351,10 @@ class Controller:
         self._choose(sample)
         self.refresh_images()
         self._load(loading.SAMPLE_MODEL, None, None, then=self.run)
+
+
+_READ = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What is read from the chosen layer, so that a change of it is noticed."""
 
 
 def _is_plain_image(layer: object) -> bool:

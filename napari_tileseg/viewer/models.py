@@ -42,6 +42,7 @@ class Models:
         self._session = session
         self._tasks = tasks
         self._measuring: WeakSet[Network] = WeakSet()
+        self._newest_load = 0
 
     def refresh(self) -> None:
         """List the models again."""
@@ -66,8 +67,12 @@ class Models:
             Called when the session has the model; not if it cannot be loaded.
         """
         self._session.start_loading(source)
+        self._newest_load += 1
+        number = self._newest_load
 
         def on_loaded(network: Network) -> None:
+            if number != self._newest_load:
+                return
             if source not in loading.bundled_names():
                 remember_model(source)
                 self.refresh()
@@ -75,10 +80,12 @@ class Models:
             on_chosen()
             self.measure_if_needed()
 
+        def on_failed(error: BaseException) -> None:
+            if number == self._newest_load:
+                self._session.fail_loading(error)
+
         self._tasks.start(
-            lambda: loading.model(source, architecture, classes),
-            on_loaded,
-            self._session.fail_loading,
+            lambda: loading.model(source, architecture, classes), on_loaded, on_failed
         )
 
     def measure_if_needed(self) -> None:
@@ -87,12 +94,16 @@ class Models:
         if network is None or not self._session.needs_measuring or network in self._measuring:
             return
         self._measuring.add(network)
-        self._tasks.start(
-            lambda: loading.receptive_field(network),
-            lambda _: self._session.measuring_done(network),
-            self._on_not_measured,
-        )
 
-    def _on_not_measured(self, error: BaseException) -> None:
-        self._session.set_settings(self._session.settings.but(mode=Mode.AUTO))
-        self._session.report(error)
+        def on_measured(_: object) -> None:
+            self._measuring.discard(network)
+            self._session.measuring_done(network)
+
+        def on_not_measured(error: BaseException) -> None:
+            self._measuring.discard(network)
+            settings = self._session.settings
+            if self._session.network is network and settings.mode is Mode.EXACT:
+                self._session.set_settings(settings.but(mode=Mode.AUTO))
+                self._session.report(error)
+
+        self._tasks.start(lambda: loading.receptive_field(network), on_measured, on_not_measured)

@@ -97,11 +97,18 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the run to end; it says when it has."""
+        self._session.stop()
         self._job.cancel()
 
-    def close(self) -> None:
-        """Let go of everything at once; nothing more is written or told."""
-        self._job.close()
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Let go of everything at once; nothing more is written or told.
+
+        Parameters
+        ----------
+        timeout_s
+            How long to wait for the tile that is being computed; the window stands still then.
+        """
+        self._job.close(timeout_s=timeout_s)
         self._bound.close()
         self._results.settle()
 

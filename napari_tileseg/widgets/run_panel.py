@@ -100,7 +100,10 @@ class RunPanel(QWidget):
         for name, without in _WITHOUT.items():
             self.form.field(name).set_enabled(view.settings.mode not in without)
         self._estimate.say("" if view.busy else view.estimate)
-        self._problem.say("" if view.busy else view.plan_note)
+        # before a run the Model step says what does not fit
+        again = view.state in (State.FINISHED, State.CANCELLED, State.FAILED)
+        problem = view.misfit if again and view.misfit else view.plan_note
+        self._problem.say("" if view.busy else problem)
         self._show_buttons(view)
         self.bar.setVisible(view.progress is not None)
         self.bar.set_share(view.progress or 0.0)

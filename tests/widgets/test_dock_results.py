@@ -1,10 +1,17 @@
 """Which layers a run goes to: what a person painted never changes its meaning."""
 
+import gc
+import threading
+import weakref
+
 import numpy as np
 import pytest
 from gated import CLASSES, Gated, expected, gated_network
+from qtpy.QtWidgets import QLabel
 
 from napari_tileseg.session import State
+from napari_tileseg.settings import Mode
+from napari_tileseg.viewer.jobs import Job
 from napari_tileseg.viewer.layers import SegmentationLabels
 
 
@@ -128,3 +135,129 @@ def test_nothing_is_added_if_the_probabilities_would_not_fit_into_memory(
     dock.controller.run()
     assert [layer.name for layer in viewer.layers] == ["slide"]
     assert "memory" in dock.session.view.notice.text
+
+
+@pytest.fixture
+def held(viewer, dock, image, qtbot):
+    """A dock whose run waits inside the first tile, and the module that makes it wait."""
+    module = Gated()
+    viewer.add_image(image, name="slide")
+    dock.session.set_model(gated_network(module), "stub")
+    dock.controller.run()
+    qtbot.waitUntil(lambda: module.begun >= 1, timeout=20_000)
+    yield dock, module
+    module.let(100_000)
+
+
+def test_a_slower_load_does_not_replace_the_model_chosen_after_it(
+    viewer, dock, image, monkeypatch, qtbot
+):
+    viewer.add_image(image, name="slide")
+    gates = {"/slow": threading.Event(), "/broken": threading.Event()}
+    ended = []
+
+    def load(source, *_):
+        if source in gates:
+            gates[source].wait(20)
+            ended.append(source)
+        if source == "/broken":
+            raise RuntimeError("not a model")
+        return network()
+
+    monkeypatch.setattr("napari_tileseg.viewer.loading.model", load)
+    for source in ("/slow", "/broken", "/fast"):
+        dock.controller.choose_model(source)
+    qtbot.waitUntil(lambda: dock.session.view.origin == "/fast", timeout=20_000)
+    for gate in gates.values():
+        gate.set()
+    qtbot.waitUntil(lambda: len(ended) == 2, timeout=20_000)
+    qtbot.wait(200)
+    assert dock.session.view.origin == "/fast"
+    assert dock.session.view.notice is None
+
+
+def test_nothing_that_is_loaded_or_opened_takes_a_session_out_of_its_run(held, viewer):
+    dock, _ = held
+    dock.session.set_model(network(), "late")
+    assert dock.session.view.state is State.RUNNING
+    dock.open_sample_and_run()
+    assert dock.session.view.state is State.RUNNING
+    assert len(viewer.layers) == 2
+    assert "Cancel the run" in dock.session.view.notice.text
+
+
+def test_after_cancel_neither_pause_nor_resume_is_offered(held, qtbot):
+    dock, module = held
+    dock.controller.cancel()
+    view = dock.session.view
+    assert "stopping after this tile" in view.progress_text
+    assert (view.can_pause, view.can_resume, view.can_cancel) == (False, False, False)
+    dock.controller.run_or_pause()
+    assert dock.session.view.state is State.RUNNING
+    module.let(1)
+    qtbot.waitUntil(lambda: dock.session.view.state is State.CANCELLED, timeout=20_000)
+    assert "stopping" not in dock.session.view.progress_text
+
+
+def test_removing_a_layer_does_not_wait_for_the_tile_that_is_computed(held, viewer, monkeypatch):
+    waited = []
+    close = Job.close
+    monkeypatch.setattr(
+        Job, "close", lambda job, timeout_s=2.0: (waited.append(timeout_s), close(job, timeout_s))
+    )
+    viewer.layers.remove(ours(viewer)[0])
+    assert waited == [0]
+
+
+def test_an_image_whose_data_or_scale_changed_is_read_again(finished, viewer, image, qtbot):
+    slide, (layer,) = viewer.layers["slide"], ours(viewer)
+    slide.scale, slide.units = (0.5, 0.5), ("um", "um")
+    assert finished.session.image.pixel_size_um == 0.5
+    run(finished, qtbot)
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+    slide.data = (255 - image)[:200]
+    run(finished, qtbot)
+    newest = ours(viewer)[-1]
+    np.testing.assert_array_equal(newest.data, expected((255 - image)[:200]))
+
+
+def test_replacing_the_data_of_the_image_ends_its_run(held, viewer, image):
+    dock, _ = held
+    viewer.layers["slide"].data = image[:100]
+    assert not dock.controller.is_running
+    assert "data of its image was replaced" in dock.session.view.notice.text
+    assert dock.session.image.spatial_shape == (100, 256)
+
+
+def test_a_measurement_that_failed_can_be_tried_again(finished, monkeypatch, qtbot):
+    tries = []
+
+    def fail(network):
+        tries.append(network)
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("napari_tileseg.viewer.loading.receptive_field", fail)
+    for number in (1, 2):
+        finished.controller.choose_settings(finished.session.settings.but(mode=Mode.EXACT))
+        qtbot.waitUntil(lambda n=number: len(tries) == n, timeout=20_000)
+        qtbot.waitUntil(lambda: not finished.session.needs_measuring, timeout=20_000)
+        assert finished.session.settings.mode is Mode.AUTO
+    assert "no memory" in finished.session.view.notice.text
+
+
+def test_layers_of_a_run_that_was_removed_are_let_go(finished, viewer, qtbot):
+    pixels = weakref.ref(ours(viewer)[0].data)
+    run_of = weakref.ref(finished.controller._run)
+    viewer.layers.remove(ours(viewer)[0])
+    qtbot.wait(50)
+    gc.collect()
+    assert run_of() is None
+    assert pixels() is None
+
+
+def test_a_setting_that_does_not_fit_is_told_where_the_run_would_begin_again(finished):
+    session = finished.session
+    session.set_settings(session.settings.but(channels=(7,)))
+    assert not session.view.can_run
+    texts = [label.text() for label in finished.run_panel.findChildren(QLabel)]
+    assert session.view.misfit in texts

@@ -207,6 +207,7 @@ def test_removing_the_image_during_a_run_ends_it_and_keeps_the_labels(ready, vie
     click(ready.run_panel.run)
     module.let(1)
     wait_for_tile(module, 2, qtbot)
+    qtbot.waitUntil(lambda: (labels_of(viewer).data != NOT_COMPUTED).any(), timeout=20_000)
     module.let(1000)
     viewer.layers.remove("slide")
     assert ready.session.view.state is State.NO_IMAGE
