@@ -40,6 +40,8 @@ class _Binding:
 
     def __init__(self, viewer: ViewerModel, controller: Controller, name: str) -> None:
         key, act = ACTIONS[name]
+        # napari asks every binding for the name that a function has
+        self.__name__ = name
         self._viewer = viewer
         self._key = coerce_keybinding(key)
         self._do: Callable[[], object] | None = lambda: act(controller)
