@@ -22,6 +22,7 @@ from napari_tileseg.viewer.results import Results, find_results
 from napari_tileseg.viewer.run import Run
 from napari_tileseg.viewer.targets import target
 from napari_tileseg.viewer.tasks import Tasks
+from napari_tileseg.viewer.watching import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,17 +129,10 @@ class Controller:
         if layer is not self._image:
             self._image = layer
             self._channel_axis = None if layer is None else likely_channel_axis(layer)
-            self._watch(layer)
+            self._watched.close()
+            if layer is not None:
+                self._watched = watch(layer, self._on_image_changed)
             self._open()
-
-    def _watch(self, layer: Image | None) -> None:
-        self._watched.close()
-        if layer is None:
-            return
-        for name in _READ:
-            emitter = getattr(layer.events, name)
-            emitter.connect(self._on_image_changed)
-            self._watched.callback(emitter.disconnect, self._on_image_changed)
 
     def _on_image_changed(self, event: Any) -> None:
         """Read the image again; a run goes on unless its pixels are others now."""
@@ -351,10 +345,6 @@ class Controller:
         self._choose(sample)
         self.refresh_images()
         self._load(loading.SAMPLE_MODEL, None, None, then=self.run)
-
-
-_READ = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""What is read from the chosen layer, so that a change of it is noticed."""
 
 
 def _is_plain_image(layer: object) -> bool:
