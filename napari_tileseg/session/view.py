@@ -31,9 +31,6 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-RUN_PHASES = frozenset({State.RUNNING, State.PAUSED, State.CANCELLED, State.FINISHED, State.FAILED})
-
-
 @dataclass(frozen=True)
 class PlanFacts:
     """What a run will do: tiles in all, the size of one, how they are merged, and what to know."""
