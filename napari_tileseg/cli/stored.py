@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_tileseg.cli.segment import settled
+from napari_tileseg.cli.stored_facts import as_before, facts_of
 from napari_tileseg.engine.predict import stream_plan
-from napari_tileseg.io.label_store import LabelStore, stored_facts
-from napari_tileseg.settings import Precision
+from napari_tileseg.io.label_store import LabelStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.segment import Job
-    from napari_tileseg.engine.plan import Plan
 
 _ROWS = 4096
 
@@ -46,9 +45,9 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
         If the store cannot be made, gone on with, or written.
     """
     if resume:
-        job = replace(job, plan=_as_before(job, path))
+        job = replace(job, plan=as_before(job, path))
     plan = settled(job).plan
-    facts = _facts(job, plan, path)
+    facts = facts_of(job, plan, path)
     if resume:
         store = LabelStore.resume(path, facts)
     else:
@@ -67,52 +66,6 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
             store.write(patch.region, patch.labels)
             advance(patch.tiles_done, patch.tiles_total)
         return _counted(store.array, len(job.network.classes))
-
-
-def _as_before(job: Job, path: Path) -> Plan:
-    """Take over what the first run decided by measuring, so that it is not decided anew."""
-    before = stored_facts(path).get("precision")
-    if job.plan.precision is not Precision.AUTO or before is None:
-        return job.plan
-    return replace(job.plan, precision=Precision(before))
-
-
-def _facts(job: Job, plan: Plan, out: Path) -> dict[str, Any]:
-    """Return everything that the labels depend on."""
-    import torch
-
-    on_cpu = plan.device.type == "cpu"
-    return {
-        "image": job.opened.path.name,
-        **_file_facts(job.opened.path, out),
-        "image axes": job.source.axes,
-        "model": job.network.provenance.get("sha256", job.network.spec.name),
-        "channels": list(plan.channels),
-        "mode": plan.mode.value,
-        "blend": plan.blend.value,
-        "tile": list(plan.tile),
-        "second tile": [axis.starts[1] if len(axis) > 1 else 0 for axis in plan.grid.axes],
-        "batch": plan.batch,
-        "precision": plan.precision.value,
-        "device": plan.device.type,
-        # sums are split among the threads, and so rounded in another order
-        "number of threads (OMP_NUM_THREADS)": torch.get_num_threads() if on_cpu else "any",
-    }
-
-
-def _file_facts(image: Path, out: Path) -> dict[str, Any]:
-    """Tell a changed image from an unchanged one without reading it; `out` can lie in it."""
-    if not image.is_dir():
-        file = image.stat()
-        return {"image bytes": file.st_size, "image modified": file.st_mtime_ns}
-    files = n_bytes = newest = 0
-    for folder, inner, names in os.walk(image):
-        inner[:] = [name for name in inner if Path(folder, name).resolve() != out.resolve()]
-        for name in names:
-            file = Path(folder, name).stat()
-            files, n_bytes = files + 1, n_bytes + file.st_size
-            newest = max(newest, file.st_mtime_ns)
-    return {"image files": files, "image bytes": n_bytes, "image modified": newest}
 
 
 def _counted(array: Any, classes: int) -> np.ndarray:
