@@ -81,7 +81,7 @@ class Forward:
     def _run(self, raw: NDArray[Any]) -> torch.Tensor:
         with torch.inference_mode(), autocast(self._device, self._precision):
             pixels = self._scaling.apply(torch.from_numpy(raw), self._device)
-            return self._network.logits(in_fast_layout(pixels))
+            return self._network.checked_logits(in_fast_layout(pixels))
 
     def _halves(self, raw: NDArray[Any]) -> torch.Tensor:
         middle = (len(raw) + 1) // 2

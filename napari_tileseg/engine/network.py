@@ -38,7 +38,8 @@ class Network:
     Attributes
     ----------
     module
-        Takes (B, channels, *spatial) float32, gives (B, outputs, *spatial) logits.
+        Takes (B, channels, *spatial) float32, gives (B, outputs, *spatial) logits, which
+        are smaller in space if the description has a margin.
     spec
         What it reads and what its answer means.
     architecture
@@ -64,21 +65,23 @@ class Network:
         return torch.device("cpu") if first is None else first.device
 
     def logits(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Run the module on normalised tiles.
+        """Run the module on normalised tiles; never waits for the device.
 
         Parameters
         ----------
         tiles
-            (B, channels, *spatial) float32; every spatial size a multiple of the stride.
+            (B, channels, *spatial) float32: on each axis a multiple of the stride, and
+            `spec.margin` more at either end.
 
         Returns
         -------
-        (B, outputs, *spatial) float32, finite.
+        (B, outputs, *spatial) float32, without the margin. Whether these are numbers is not
+        looked at: see `checked_logits`, or `extremes` and `require_finite` for many tiles.
 
         Raises
         ------
         NetworkError
-            If the answer has another shape, or holds what is not a number.
+            If the answer has another shape.
         """
         answer = self.module(tiles)
         if not isinstance(answer, torch.Tensor):
@@ -86,20 +89,36 @@ class Network:
                 f"'{self.spec.name}' answers with {type(answer).__name__}, not with one array of "
                 "logits. A network with extra heads has to be saved without them."
             )
-        wanted = (tiles.shape[0], self.spec.n_outputs, *tiles.shape[2:])
-        if tuple(answer.shape) != wanted:
+        sizes = tuple(size - 2 * self.spec.margin for size in tiles.shape[2:])
+        wanted = (tiles.shape[0], self.spec.n_outputs, *sizes)
+        inner = _centre(answer, sizes) if self.spec.margin else answer
+        if tuple(inner.shape) != wanted:
             raise NetworkError(
                 f"'{self.spec.name}' answers with an array of shape {tuple(answer.shape)} where "
                 f"{wanted} was expected (tiles, classes, pixels). "
                 "Check the number of classes and the architecture of this checkpoint."
             )
-        answer = answer.float()
-        if not all(bool(torch.isfinite(extreme)) for extreme in answer.aminmax()):
+        return inner.float()
+
+    def checked_logits(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Return `logits`, and make sure that all of them are numbers.
+
+        Raises
+        ------
+        NetworkError
+            If the answer has another shape, or holds what is not a number.
+        """
+        answer = self.logits(tiles)
+        self.require_finite(extremes(answer))
+        return answer
+
+    def require_finite(self, low_high: torch.Tensor) -> None:
+        """Raise `NetworkError` if extremes of logits are not numbers; waits for the device."""
+        if not bool(torch.isfinite(low_high).all()):
             raise NetworkError(
                 f"'{self.spec.name}' answers with values that are not numbers. "
                 "Try --precision fp32; if that does not help, the weights are damaged."
             )
-        return answer
 
     def evidence(self, logits: torch.Tensor) -> torch.Tensor:
         """Shift logits so that only their sign, or their order, decides.
@@ -137,6 +156,22 @@ class Network:
         if self.spec.task is Task.MULTILABEL:
             return foreground
         return torch.cat([1 - foreground, foreground])
+
+
+def extremes(logits: torch.Tensor) -> torch.Tensor:
+    """Return the lowest and the highest logit, (2,); not a number if a single one is not."""
+    return torch.stack(logits.aminmax())
+
+
+def _centre(answer: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Cut the middle of the given sizes out of (B, outputs, *spatial), if it has a middle."""
+    if answer.ndim != len(sizes) + 2:
+        return answer
+    spare = [found - size for found, size in zip(answer.shape[2:], sizes, strict=True)]
+    if any(more < 0 or more % 2 for more in spare):
+        return answer
+    inner = (slice(more // 2, more // 2 + size) for more, size in zip(spare, sizes, strict=True))
+    return answer[(..., *inner)]
 
 
 def _argmax(logits: torch.Tensor) -> torch.Tensor:

@@ -141,6 +141,10 @@ class ModelSpec:
         The meaning of the logits; the threshold (0-1, after sigmoid) for all but multiclass.
     stride
         Total downsampling in pixels: tiles begin and end on its multiples.
+    margin
+        Context in pixels that the network uses up on every side: it is shown `size + 2 * margin`
+        and answers for `size`, for every `size` that is a multiple of the stride. 0 for a
+        network that pads its own borders.
     tile
         The tile size to suggest, in pixels.
     spatial_dims
@@ -159,6 +163,7 @@ class ModelSpec:
     threshold: float = 0.5
     normalisation: Normalisation = Normalisation()
     stride: int = 1
+    margin: int = 0
     tile: int = 512
     spatial_dims: int = 2
     global_context: tuple[str, ...] = ()
@@ -187,8 +192,12 @@ class ModelSpec:
                 raise CheckpointError(
                     f"The colour of '{one.name}' is '{one.colour}'; it has to be like '#e69f00'."
                 )
-        for what, value in (("stride", self.stride), ("tile", self.tile)):
-            if not isinstance(value, int) or value < 1:
+        for what, value, least in (
+            ("stride", self.stride, 1),
+            ("margin", self.margin, 0),
+            ("tile", self.tile, 1),
+        ):
+            if not isinstance(value, int) or value < least:
                 raise CheckpointError(
                     f"The {what} of '{self.name}' is {value!r}; it has to be a number of pixels."
                 )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from napari_tileseg.engine.interrupt import Interrupt
-from napari_tileseg.engine.network import modules_with_global_context
+from napari_tileseg.engine.network import extremes, modules_with_global_context
 from napari_tileseg.engine.spec import ClassInfo, ModelSpec, Normalisation, Task, default_classes
 from napari_tileseg.errors import Cancelled, CheckpointError, NetworkError
 from stubs import Echo, echo, network
@@ -69,7 +69,56 @@ def test_probabilities_are_one_for_each_class():
 )
 def test_an_answer_that_is_no_segmentation_is_refused(answer, message):
     with pytest.raises(NetworkError, match=message):
-        network(Fixed(answer)).logits(torch.zeros(1, 1, 8, 8))
+        network(Fixed(answer)).checked_logits(torch.zeros(1, 1, 8, 8))
+
+
+def test_one_look_at_the_extremes_of_many_tiles_finds_a_single_nan():
+    model = network(Fixed(torch.zeros(1, 3, 8, 8)))
+    fine = extremes(model.logits(torch.zeros(1, 1, 8, 8)))
+    model.require_finite(fine)
+    bad = torch.zeros(1, 3, 8, 8)
+    bad[0, 1, 2, 3] = torch.nan
+    with pytest.raises(NetworkError, match="not numbers"):
+        model.require_finite(torch.stack([fine, extremes(bad)]))
+
+
+class Shrinking(nn.Module):
+    """Answers with what it sees, less so many pixels at either end."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.lost = before, after
+
+    def forward(self, tiles):
+        before, after = self.lost
+        inner = [slice(before, size - after) for size in tiles.shape[2:]]
+        return tiles[(..., *inner)]
+
+
+@pytest.mark.parametrize("lost", [3, 1, 0])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_answer_is_for_the_middle_of_what_a_network_with_a_margin_was_shown(lost, dims):
+    model = network(Shrinking(lost, lost), channels=3, dims=dims, margin=3)
+    shown = torch.rand(2, 3, *(10, 14, 18)[:dims])
+    middle = (slice(3, -3),) * dims
+    assert torch.equal(model.logits(shown), shown[(..., *middle)])
+
+
+@pytest.mark.parametrize("lost", [(4, 4), (1, 2), (0, 1)])
+def test_an_answer_without_that_middle_is_refused(lost):
+    with pytest.raises(NetworkError, match="expected"):
+        network(Shrinking(*lost), channels=3, margin=3).logits(torch.zeros(1, 3, 20, 20))
+
+
+def test_an_answer_of_other_dimensions_is_refused_with_a_margin_too():
+    with pytest.raises(NetworkError, match="expected"):
+        network(Fixed(torch.zeros(1, 3, 14)), margin=3).logits(torch.zeros(1, 1, 20, 20))
+
+
+def test_a_description_from_before_there_were_margins_has_none():
+    old = echo().spec.to_dict()
+    del old["margin"]
+    assert ModelSpec.from_dict(old).margin == 0
 
 
 def test_a_network_can_be_stopped_between_two_layers():
@@ -108,7 +157,7 @@ def test_the_pooling_left_over_from_a_classifier_does_not_count():
 
 
 def test_a_description_survives_being_written_down():
-    spec = network(Echo(), task=Task.BINARY, pixel_size_um=0.25, threshold=0.4).spec
+    spec = network(Echo(), task=Task.BINARY, pixel_size_um=0.25, margin=94, threshold=0.4).spec
     assert ModelSpec.from_dict(spec.to_dict()) == spec
 
 
@@ -124,6 +173,7 @@ def test_a_description_survives_being_written_down():
         ({"classes": (ClassInfo("a", "red"), ClassInfo("b", "#000000"))}, "like '#e69f00'"),
         ({"tile": 0}, "number of pixels"),
         ({"stride": "32"}, "number of pixels"),
+        ({"margin": -1}, "margin.*number of pixels"),
         ({"spatial_dims": 4}, "there are 2 or 3"),
     ],
 )
