@@ -52,10 +52,26 @@ class Blend(Choice):
 class Mode(Choice):
     """How an image is handed to the network."""
 
-    AUTO = "auto", "Automatic", "whole image where the network looks at everything and it fits"
+    AUTO = "auto", "Automatic", "the cheapest way whose labels stay within the tolerance"
     BLEND = "blend", "Tiles", "overlapping tiles, blended; any image size"
     EXACT = "exact", "Exact tiles", "tiles with all the context they need: equal to the whole image"
+    CALIBRATED = (
+        "calibrated",
+        "Calibrated tiles",
+        "tiles with as much context as this image needs to stay within the tolerance",
+    )
+    FROZEN_NORM = (
+        "frozen-norm",
+        "Frozen norms",
+        "for networks that normalise each tile by itself: one normalisation for the whole image, "
+        "so no seams; much slower",
+    )
     WHOLE = "whole", "Whole image", "no tiles, no seams; needs memory for all of it at once"
+
+    @property
+    def crops(self) -> bool:
+        """Whether each pixel comes from one tile, so that there is nothing to blend."""
+        return self in (Mode.EXACT, Mode.CALIBRATED, Mode.FROZEN_NORM)
 
 
 class Precision(Choice):
@@ -65,6 +81,21 @@ class Precision(Choice):
     FP32 = "fp32", "Full (fp32)", "32-bit floating point"
     BF16 = "bf16", "Half (bf16)", "faster on recent devices; a few pixels may differ"
     FP16 = "fp16", "Half (fp16)", "faster on GPUs; a few pixels may differ"
+
+
+class Tta(Choice):
+    """Whether turned and mirrored copies of each tile are asked too (test-time augmentation)."""
+
+    NONE = "none", "None", "each tile is seen once, as it is"
+    FLIPS = "flips", "Mirrored", "also mirrored along each axis: 4 times the work, 8 in 3-D"
+    D4 = "d4", "Mirrored and turned", "all 8 ways a square can lie: 8 times the work, 16 in 3-D"
+
+
+class TtaMean(Choice):
+    """What is averaged over the copies of a tile."""
+
+    LOGITS = "logits", "Logits", "one very sure answer can decide; as when tiles are blended"
+    PROBABILITIES = "probabilities", "Probabilities", "every copy counts the same"
 
 
 @dataclass(frozen=True)
@@ -254,12 +285,58 @@ class RunSettings(Settings):
         "Also keep how sure the network is of each class at each pixel.",
         advanced=True,
     )
+    tolerance: float = knob(
+        0.001,
+        "Tolerance",
+        "The share of labels that may differ from what the whole image at once would give, in "
+        "the automatic and calibrated modes.",
+        unit="%",
+        minimum=0.0,
+        maximum=0.1,
+        step=0.0005,
+        advanced=True,
+    )
+    memory_gb: float | None = knob(
+        None,
+        "Memory",
+        "What the run may take. Less memory means smaller tiles and batches, and the same labels.",
+        unit="GB",
+        minimum=0.25,
+        maximum=1024,
+        automatic="half of what is free",
+        advanced=True,
+    )
+    tta: Tta = knob(
+        Tta.NONE,
+        "Variants",
+        "Ask the network again about mirrored or turned copies and average: steadier, slower.",
+        advanced=True,
+    )
+    tta_mean: TtaMean = knob(
+        TtaMean.LOGITS,
+        "Average of",
+        "What is averaged over the variants, where there are any.",
+        advanced=True,
+    )
+    compile: bool = knob(
+        False,
+        "Compile",
+        "Translate the network for this device first. It takes a minute, then runs faster.",
+        advanced=True,
+    )
+    skip_empty: bool = knob(
+        False,
+        "Skip empty tiles",
+        "Leave tiles out in which the image is the same everywhere. They get the label that the "
+        "network gives such a tile.",
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.blend is not None and self.mode is Mode.AUTO:
             object.__setattr__(self, "mode", Mode.BLEND)
-        if self.blend is not None and self.mode in (Mode.WHOLE, Mode.EXACT):
+        if self.blend is not None and (self.mode is Mode.WHOLE or self.mode.crops):
             raise SettingsError(
                 f"There is nothing to blend ({self.blend}) in mode '{self.mode}': "
                 "leave out the blending or choose mode 'blend'."

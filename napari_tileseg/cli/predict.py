@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from napari_tileseg.cli.segment import Job
     from napari_tileseg.engine.network import Network
 
-_SETTINGS = ("tile", "overlap", "blend", "mode", "device", "precision", "batch", "channels")
+_SETTINGS = (
+    *("tile", "overlap", "blend", "mode", "tolerance", "device", "precision", "batch"),
+    *("memory_gb", "compile", "tta", "tta_mean", "skip_empty", "channels"),
+)
 _EXAMPLE = """
 tileseg predict slide.ome.tif --model axon_myelin_sem --out labels.ome.tif
 tileseg predict scans/*.tif --model my_model.safetensors --out results --tile 768 --overlap 0.3

@@ -69,6 +69,26 @@ class ShareField(Field):
         self._on_moved(self.widget.value)
 
 
+class FineShareField(Field):
+    """A share too small for a slider, typed in percent."""
+
+    def __init__(self, knob: Knob, **shared: Any) -> None:
+        highest = 1 if knob.maximum is None else knob.maximum
+        step = 100 * (knob.step or 1e-3)
+        super().__init__(
+            FloatSpinBox(min=100 * (knob.minimum or 0), max=100 * highest, step=step, **shared)
+        )
+        self.widget.native.setSuffix(" %")
+
+    def get(self) -> float:
+        """Return the share, 0 to 1."""
+        return float(round(self.widget.value / 100, 6))
+
+    def set(self, value: float) -> None:
+        """Show a share, 0 to 1."""
+        self.widget.value = 100 * value
+
+
 class ChoiceField(Field):
     """One of several: (value, label, help) triples; None among the values is "automatic"."""
 
@@ -186,6 +206,8 @@ def make_field(
 
 
 def _share(knob: Knob, shared: dict[str, Any]) -> Field:
+    if knob.step is not None and knob.step < 0.01:
+        return FineShareField(knob, **shared)
     slider = Slider(
         min=round(100 * (knob.minimum or 0)),
         max=round(100 * (1 if knob.maximum is None else knob.maximum)),

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from napari_tileseg.session import View
 
+_CROPPING = tuple(mode for mode in Mode if mode.crops)
 _WITHOUT = {
     "tile": (Mode.WHOLE,),
-    "overlap": (Mode.WHOLE, Mode.EXACT),
-    "blend": (Mode.WHOLE, Mode.EXACT),
+    "overlap": (Mode.WHOLE, *_CROPPING),
+    "blend": (Mode.WHOLE, *_CROPPING),
+    "tolerance": (Mode.WHOLE, Mode.BLEND, Mode.EXACT, Mode.FROZEN_NORM),
 }
 """The settings that mean nothing in some modes."""
 

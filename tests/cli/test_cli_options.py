@@ -56,6 +56,19 @@ def test_an_explicit_blend_implies_tiles():
     assert read(RunSettings, "--blend", "hann").mode is Mode.BLEND
 
 
+@pytest.mark.parametrize("mode", ["whole", "exact", "calibrated", "frozen-norm"])
+def test_a_blend_where_nothing_is_blended_is_refused(mode):
+    with pytest.raises(SettingsError, match=f"nothing to blend.*{mode}"):
+        read(RunSettings, "--blend", "hann", "--mode", mode)
+
+
+def test_modes_and_variants_go_by_their_names():
+    words = "--mode frozen-norm --tta d4 --tta-mean probabilities --memory-gb 4 --skip-empty"
+    assert read(RunSettings, *words.split()) == RunSettings(
+        mode=Mode.FROZEN_NORM, tta="d4", tta_mean="probabilities", memory_gb=4.0, skip_empty=True
+    )
+
+
 def test_a_value_out_of_bounds_is_refused_in_the_words_of_the_settings():
     with pytest.raises(SettingsError, match=r"Tile \(tile\) is 3; it has to be from 16 to 16384"):
         read(RunSettings, "--tile", "3")

@@ -34,6 +34,8 @@ def type_into(form, name, text):
         RunSettings(),
         RunSettings(tile=600, overlap=0.3, blend="hann", batch=7),
         RunSettings(mode=Mode.WHOLE, probabilities=True, precision="bf16", device="cpu"),
+        RunSettings(mode="calibrated", tolerance=0.0005, memory_gb=2.5),
+        RunSettings(tta="d4", tta_mean="probabilities", compile=True, skip_empty=True),
     ],
 )
 def test_every_value_is_shown_and_given_back(form, asked, settings):
@@ -55,6 +57,12 @@ def test_a_change_is_announced_as_settings(form, asked):
     form.field("overlap").widget.value = 50
     form.field("blend").widget.native.setCurrentText("Hann")
     assert asked == [RunSettings(overlap=0.5), RunSettings(blend=Blend.HANN)]
+
+
+def test_a_small_share_is_typed_in_percent(form, asked):
+    assert form.field("tolerance").widget.native.text().endswith("%")
+    form.field("tolerance").widget.value = 0.05
+    assert asked == [RunSettings(tolerance=0.0005)]
 
 
 def test_a_number_that_is_not_on_the_list_can_be_typed(form, asked):
