@@ -1,31 +1,40 @@
 """Where tiles are merged: sums exist only for pixels that are begun and not yet final.
 
+The borders of all tiles cut a plane into cells; inside a cell every pixel has the same tiles
+over it, so a cell is begun, summed up and finished as one. Pixels under a single tile are
+never stored. What lives in raster order is one line of overlap across the plane.
+
 Sums are fixed-point integers. Adding integers gives the same bits in every order, so the
 order of tiles cannot show in the result, not even where two classes tie.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_tileseg.engine.tiles import split_by_blocks
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.tiles import Tile, TileGrid
 
-UNIT = float(2**22)
-"""Fixed-point steps for one unit of evidence: a step is 2.4e-7."""
+UNIT = float(2**24)
+"""Fixed-point steps for one unit of evidence: a step is 6e-8."""
 
-LIMIT = 500.0
+LIMIT = 127.0
 """Evidence beyond this, either way, counts as this: a probability of 0 or 1 to all digits."""
+
+_SPARE = 4
+"""So many unused buffers of a shape are kept."""
 
 Box = tuple[slice, ...]
 
@@ -37,7 +46,8 @@ class Merged:
     Attributes
     ----------
     sums
-        (outputs, *core) int32: evidence times `UNIT`, complete where final.
+        (outputs, *core) int32: evidence times `UNIT`, complete where final. Good until the
+        next tile is added.
     final
         The parts of the core that no further tile will touch, in pixels of the image.
     """
@@ -48,12 +58,12 @@ class Merged:
     @property
     def all_final(self) -> bool:
         """Whether the whole core is final."""
-        sizes = [np.prod([part.stop - part.start for part in box]) for box in self.final]
-        return int(sum(sizes)) == self.sums[0].numel()
+        sizes = [prod(part.stop - part.start for part in box) for box in self.final]
+        return sum(sizes) == self.sums[0].numel()
 
 
 class Canvas:
-    """The sums of one plane or volume, kept in blocks that come and go.
+    """The sums of one plane or volume, kept in cells that come and go.
 
     Parameters
     ----------
@@ -78,20 +88,17 @@ class Canvas:
         self._grid = grid
         self._n_outputs = n_outputs
         self._device = torch.device(device)
-        if wanted is None:
-            wanted = np.ones(len(grid), bool)
-        self._to_come = int(wanted.sum())
-        self._wanted = wanted.reshape([len(axis) for axis in grid.axes])
-        self._waiting: NDArray[np.int32] = _outer_product([axis.cover for axis in grid.axes])
-        self._alone = self._waiting.max() == 1
-        self._block = grid.tile_shape
+        self._to_come = len(grid) if wanted is None else int(wanted.sum())
+        self._cover = reduce(np.multiply.outer, [axis.cover for axis in grid.axes])
+        self._coming = self._cover.copy() if wanted is None else _coming(grid, wanted)
+        self._whole = self._coming == self._cover
         self._sums: dict[tuple[int, ...], torch.Tensor] = {}
-        self._visits: dict[tuple[int, ...], int] = {}
+        self._scratch = _Scratch(self._device)
 
     @property
     def live_bytes(self) -> int:
         """Memory that sums take now."""
-        return sum(block.nbytes for block in self._sums.values())
+        return sum(cell.nbytes for cell in self._sums.values())
 
     @property
     def complete(self) -> bool:
@@ -106,56 +113,101 @@ class Canvas:
         tile
             A tile of the grid that was not added before.
         evidence
-            (outputs, *tile) float32, finite: `Network.evidence`.
+            (outputs, *tile) float32, finite: `Network.evidence`. Left as it is.
         share
             (*core) float32; the shares of all tiles over a pixel sum to 1.
         """
         core = evidence[(slice(None), *tile.core_within)]
-        steps = (core.clamp(-LIMIT, LIMIT) * (share * UNIT)).round_().to(torch.int32)
-        sums = steps if self._alone else self._added(tile, steps)
-        self._to_come -= 1
-        return Merged(sums, tuple(self._newly_final(tile)))
-
-    def _added(self, tile: Tile, steps: torch.Tensor) -> torch.Tensor:
-        for key, in_block, in_core in split_by_blocks(tile.core, self._block):
-            block = self._sums.get(key)
-            if block is None:
-                block = self._sums[key] = self._new_block(key)
-                self._visits[key] = self._tiles_over(key)
-            part = block[(slice(None), *in_block)]
-            part += steps[(slice(None), *in_core)]
-            steps[(slice(None), *in_core)] = part
-            self._visits[key] -= 1
-            if not self._visits[key]:
-                del self._sums[key], self._visits[key]
-        return steps
-
-    def _new_block(self, key: tuple[int, ...]) -> torch.Tensor:
-        sizes = [
-            min(length, axis.size - place * length)
-            for place, length, axis in zip(key, self._block, self._grid.axes, strict=True)
-        ]
-        return torch.zeros((self._n_outputs, *sizes), dtype=torch.int32, device=self._device)
-
-    def _tiles_over(self, key: tuple[int, ...]) -> int:
-        over = []
-        for place, length, axis in zip(key, self._block, self._grid.axes, strict=True):
-            first, last = place * length, (place + 1) * length
-            over.append([start < last and stop > first for start, stop in axis.cores])
-        return int(self._wanted[np.ix_(*over)].sum())
-
-    def _newly_final(self, tile: Tile) -> Iterator[Box]:
+        weighted = self._scratch.lend(core.shape, torch.float32)
+        torch.clamp(core, -LIMIT, LIMIT, out=weighted)
+        weighted.mul_(share).mul_(UNIT)
+        sums = self._scratch.lend(core.shape, torch.int32).copy_(weighted)
         cells = tuple(
             slice(*axis.cells[index])
             for axis, index in zip(self._grid.axes, tile.index, strict=True)
         )
-        waiting = self._waiting[cells]
-        waiting -= 1
-        for box in boxes(waiting == 0):
-            yield tuple(
-                slice(axis.edges[cell.start + part.start], axis.edges[cell.start + part.stop])
-                for axis, cell, part in zip(self._grid.axes, cells, box, strict=True)
+        self._coming[cells] -= 1
+        self._to_come -= 1
+        self._merge(sums, cells)
+        finished = (self._coming[cells] == 0) & self._whole[cells]
+        return Merged(sums, tuple(self._in_pixels(box, cells) for box in boxes(finished)))
+
+    def _merge(self, sums: torch.Tensor, cells: tuple[slice, ...]) -> None:
+        """Add what earlier tiles have left in each cell, and leave it for later ones."""
+        corner = self._pixel_corner(cells)
+        for key in product(*(range(part.start, part.stop) for part in cells)):
+            if self._cover[key] == 1:
+                continue
+            inside = tuple(
+                slice(axis.edges[place] - first, axis.edges[place + 1] - first)
+                for axis, place, first in zip(self._grid.axes, key, corner, strict=True)
             )
+            part = sums[(slice(None), *inside)]
+            before = self._sums.pop(key, None)
+            if before is not None:
+                part += before
+            if self._coming[key]:
+                kept = self._scratch.lend_apart(part.shape) if before is None else before
+                self._sums[key] = kept.copy_(part)
+            elif before is not None:
+                self._scratch.take_back(before)
+
+    def _pixel_corner(self, cells: tuple[slice, ...]) -> tuple[int, ...]:
+        axes = self._grid.axes
+        return tuple(axis.edges[part.start] for axis, part in zip(axes, cells, strict=True))
+
+    def _in_pixels(self, box: Box, cells: tuple[slice, ...]) -> Box:
+        return tuple(
+            slice(axis.edges[cell.start + part.start], axis.edges[cell.start + part.stop])
+            for axis, cell, part in zip(self._grid.axes, cells, box, strict=True)
+        )
+
+
+class _Scratch:
+    """Memory that is used again and again: fresh pages cost more than the sums in them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._lent: dict[torch.dtype, torch.Tensor] = {}
+        self._spare: dict[tuple[int, ...], list[torch.Tensor]] = defaultdict(list)
+
+    def lend(self, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """Return the one buffer of a type, cut to a shape; what was lent before is void."""
+        count = prod(shape)
+        buffer = self._lent.get(dtype)
+        if buffer is None or buffer.numel() < count:
+            buffer = self._lent[dtype] = torch.empty(count, dtype=dtype, device=self._device)
+        return buffer[:count].view(shape)
+
+    def lend_apart(self, shape: torch.Size) -> torch.Tensor:
+        """Return an int32 buffer that stays the borrower's until it is taken back."""
+        spare = self._spare[shape]
+        if spare:
+            return spare.pop()
+        return torch.empty(shape, dtype=torch.int32, device=self._device)
+
+    def take_back(self, buffer: torch.Tensor) -> None:
+        """Keep a buffer for the next borrower, unless there are plenty."""
+        spare = self._spare[buffer.shape]
+        if len(spare) < _SPARE:
+            spare.append(buffer)
+
+
+def _coming(grid: TileGrid, wanted: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Count the wanted tiles over each cell: each adds 1 at its corner, and the sums spread it."""
+    lengths = [len(axis.edges) for axis in grid.axes]
+    change = np.zeros(lengths, np.int32)
+    places = np.nonzero(wanted.reshape([len(axis) for axis in grid.axes]))
+    ranges = [
+        np.array(axis.cells, np.intp).reshape(-1, 2)[place].T
+        for axis, place in zip(grid.axes, places, strict=True)
+    ]
+    for ends in product((0, 1), repeat=len(ranges)):
+        corner = tuple(pair[end] for pair, end in zip(ranges, ends, strict=True))
+        np.add.at(change, corner, (-1) ** sum(ends))
+    for axis in range(change.ndim):
+        np.cumsum(change, axis=axis, out=change)
+    return change[(slice(-1),) * change.ndim].copy()
 
 
 def boxes(mask: NDArray[np.bool_]) -> Iterator[Box]:
@@ -178,12 +230,3 @@ def _grow(mask: NDArray[np.bool_], box: list[slice], axis: int) -> None:
         if not mask[tuple(further)].all():
             return
         box[axis] = slice(box[axis].start, box[axis].stop + 1)
-
-
-def _outer_product(lines: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-    total = np.ones((1,) * len(lines), np.int32)
-    for axis, line in enumerate(lines):
-        along = [1] * len(lines)
-        along[axis] = len(line)
-        total = total * line.reshape(along)
-    return total
