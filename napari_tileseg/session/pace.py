@@ -79,14 +79,3 @@ class Pace:
     def _working_s(self) -> float:
         now = self._clock() if self._paused_at is None else self._paused_at
         return now - self._paused_s
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as a person says them: "16 s", "4 min", "2 h 10 min"."""
-    whole = max(0, round(seconds))
-    if whole < 90:
-        return f"{whole} s"
-    minutes = round(whole / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_tileseg.engine.amounts import duration
 from napari_tileseg.session.facts import ImageFacts, scale_note
-from napari_tileseg.session.pace import duration
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_tileseg.session.pace import Pace, duration
+from napari_tileseg.session.pace import Pace
 
 
 class Clock:
@@ -73,10 +73,3 @@ def test_old_tiles_are_forgotten() -> None:
         clock.now += 1
         pace.advance(done)
     assert pace.seconds_left == pytest.approx(860, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (16, "16 s"), (240, "4 min"), (7800, "2 h 10 min")]
-)
-def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
