@@ -109,7 +109,16 @@ def stream_plan(
             plane, numbers = schedule.take(plan.batch)
             if not numbers:
                 return
-            yield from run.batch(plane, [plan.grid[number] for number in numbers], provisional)
+            for tiles in _of_one_shape([plan.grid[number] for number in numbers]):
+                yield from run.batch(plane, tiles, provisional)
+
+
+def _of_one_shape(tiles: list[Tile]) -> list[list[Tile]]:
+    """Part tiles by their size: those at the far borders can be smaller."""
+    parts: dict[tuple[int, ...], list[Tile]] = {}
+    for tile in tiles:
+        parts.setdefault(tile.shape, []).append(tile)
+    return list(parts.values())
 
 
 class _Run:

@@ -1,17 +1,20 @@
 """Where tiles lie: one axis is cut, then the axes are multiplied.
 
-    size = 10, tile = 4, step = 3                 cores when cropping
-    |----------|                                  (each pixel in one tile)
-    tile 0 [0..4)    core [0..4)                  [0..3) + half the overlap
-    tile 1    [3..7)  core [3..7)                 ...
-    tile 2       [6..10)  flush with the end
+    blended: size 10, tile 4, step 3              cropped: size 10, tile 6, step 4, halo 1
+    |----------|                                  |----------|
+    tile 0 [0..4)    contributes all of it        tile 0 [0..6)    core [0..5)
+    tile 1    [3..7)                              tile 1     [4..10)  core  [5..10)
+    tile 2       [6..10)  flush with the end      with size 9 tile 1 ends at 9: it is trimmed
 
 Tiles begin on multiples of the network's stride, counted from the image's own border, so
-that every pixel meets the same phase of the network as it would in the whole image.
+that every pixel meets the same phase of the network as it would in the whole image. The first
+and the last tile end where the image does: there the network's own padding acts as it would
+on the whole image.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
@@ -30,27 +33,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cut:
-    """One axis of an image, cut into overlapping tiles of equal length.
+    """One axis of an image, cut into overlapping tiles.
 
     Attributes
     ----------
     size
         Length of the axis in pixels.
-    tile
-        Length of each tile; the last one may reach past the end by less than a stride.
     starts
         Where tiles begin, rising.
+    lengths
+        How long each tile is; the last one may reach past the end by less than a stride.
     cores
         The pixels [first, last) that each tile contributes to, inside the image.
     """
 
     size: int
-    tile: int
     starts: tuple[int, ...]
+    lengths: tuple[int, ...]
     cores: tuple[tuple[int, int], ...]
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def tile(self) -> int:
+        """Length of the longest tile, in pixels."""
+        return max(self.lengths)
+
+    @property
+    def seen(self) -> int:
+        """How many pixels the network sees along this axis, shared ones counted each time."""
+        return sum(self.lengths)
 
     @cached_property
     def edges(self) -> tuple[int, ...]:
@@ -73,8 +86,12 @@ class Cut:
 
     def neighbours(self, index: int) -> tuple[int, ...]:
         """Return where tiles that overlap a tile begin, relative to it; itself included."""
-        here = self.starts[index]
-        return tuple(start - here for start in self.starts if abs(start - here) < self.tile)
+        here, end = self.starts[index], self.starts[index] + self.lengths[index]
+        return tuple(
+            start - here
+            for start, length in zip(self.starts, self.lengths, strict=True)
+            if start < end and here < start + length
+        )
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -82,7 +99,9 @@ def round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = False) -> Cut:
+def cut_axis(
+    size: int, tile: int, step: int, *, stride: int = 1, crop: bool = False, align: int = 0
+) -> Cut:
     """Cut one axis into tiles.
 
     Parameters
@@ -96,8 +115,12 @@ def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = F
     stride
         The network's total stride in pixels.
     crop
-        Whether tiles share the axis out among them, each pixel going to the tile in whose
-        middle it lies most; otherwise a tile contributes to all its pixels.
+        Whether tiles share the axis out among them: each pixel goes to one tile, which sees at
+        least (tile - step) / 2 pixels around it or the border of the image, and the last tile
+        is trimmed to what is left. Otherwise all tiles are of one length, the last one is
+        moved back until it is flush with the end, and a tile contributes to all its pixels.
+    align
+        When cropping, let the cores begin on multiples of this many pixels, if `step` is one.
 
     Raises
     ------
@@ -110,15 +133,24 @@ def cut_axis(size: int, tile: int, step: int, *, stride: int = 1, crop: bool = F
             f"be multiples of {stride} px, and the step at most the tile."
         )
     padded = round_up(size, stride)
+    if crop:
+        return _cropped(size, padded, tile, step, stride, align)
     tile = min(tile, padded)
     last = padded - tile
     starts = (*range(0, last, step), last)
-    if not crop:
-        cores = tuple((start, min(start + tile, size)) for start in starts)
-        return Cut(size, tile, starts, cores)
-    middles = [(left + tile + right) // 2 for left, right in pairwise(starts)]
-    borders = [0, *middles, size]
-    return Cut(size, tile, starts, tuple(pairwise(borders)))
+    cores = tuple((start, min(start + tile, size)) for start in starts)
+    return Cut(size, starts, (tile,) * len(starts), cores)
+
+
+def _cropped(size: int, padded: int, tile: int, step: int, stride: int, align: int) -> Cut:
+    halo = (tile - step) // 2
+    aligned = align > 0 and step % align == 0 and halo % stride == 0
+    second = step - halo if aligned and step > halo else step
+    # one that begins within the last `tile - step` pixels has no core
+    starts = (0, *range(second, padded - (tile - step), step)) if padded > tile else (0,)
+    lengths = tuple(min(tile, padded - start) for start in starts)
+    borders = (0, *(start + halo for start in starts[1:]), size)
+    return Cut(size, starts, lengths, tuple(pairwise(borders)))
 
 
 @dataclass(frozen=True)
@@ -166,7 +198,7 @@ class TileGrid:
         index = tuple(int(i) for i in np.unravel_index(number, [len(axis) for axis in self.axes]))
         outer, core = [], []
         for axis, i in zip(self.axes, index, strict=True):
-            outer.append(slice(axis.starts[i], axis.starts[i] + axis.tile))
+            outer.append(slice(axis.starts[i], axis.starts[i] + axis.lengths[i]))
             core.append(slice(*axis.cores[i]))
         return Tile(index, tuple(outer), tuple(core))
 
@@ -180,13 +212,30 @@ class TileGrid:
 
     @property
     def tile_shape(self) -> tuple[int, ...]:
-        """The size of every tile in pixels."""
+        """The size of the largest tiles in pixels."""
         return tuple(axis.tile for axis in self.axes)
+
+    @property
+    def seen_px(self) -> int:
+        """How many pixels the network sees in one plane, shared ones counted each time."""
+        return prod(axis.seen for axis in self.axes)
+
+    @property
+    def shapes(self) -> dict[tuple[int, ...], int]:
+        """How many tiles there are of each size in pixels."""
+        lines = [Counter(axis.lengths).items() for axis in self.axes]
+        return {
+            tuple(length for length, _ in sizes): prod(count for _, count in sizes)
+            for sizes in product(*lines)
+        }
 
     @cached_property
     def centres(self) -> NDArray[np.float64]:
         """The centre of every tile in pixels, (tiles, axes)."""
-        lines = [[start + axis.tile / 2 for start in axis.starts] for axis in self.axes]
+        lines = [
+            [start + length / 2 for start, length in zip(axis.starts, axis.lengths, strict=True)]
+            for axis in self.axes
+        ]
         return np.array(list(product(*lines)), dtype=np.float64)
 
 
@@ -221,12 +270,18 @@ def split_by_blocks(
 
 
 def cut_image(
-    shape: Sequence[int], tile: Sequence[int], step: Sequence[int], *, stride: int, crop: bool
+    shape: Sequence[int],
+    tile: Sequence[int],
+    step: Sequence[int],
+    *,
+    stride: int,
+    crop: bool,
+    align: int = 0,
 ) -> TileGrid:
     """Cut each axis of an image and multiply; see `cut_axis`."""
     return TileGrid(
         tuple(
-            cut_axis(size, length, every, stride=stride, crop=crop)
+            cut_axis(size, length, every, stride=stride, crop=crop, align=align)
             for size, length, every in zip(shape, tile, step, strict=True)
         )
     )
