@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import numpy as np
 
 from napari_tileseg.engine.axes import name_axes, spatial_axes
+from napari_tileseg.engine.chunks import ChunkCache, chunk_edges, sweep_bytes
 from napari_tileseg.errors import ImageError, ModelFitError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.spec import ModelSpec
+
+
+_MOST_CACHED = 256 * 2**20
+"""Decoded chunks never take more memory than this."""
 
 
 class ArrayLike(Protocol):
@@ -86,6 +92,28 @@ class Source:
     def label_axes(self) -> str:
         """The letters of the axes of the labels."""
         return self._leading_axes + self._spatial_axes
+
+    def for_sweep(self, tile: Sequence[int], width: int) -> Self:
+        """Return the same image, whose chunks are decoded once while tiles sweep over it.
+
+        Parameters
+        ----------
+        tile
+            The size of what is read at once on each spatial axis, in pixels.
+        width
+            How many pixels of the last axis a sweep covers before it comes back.
+        """
+        edges = chunk_edges(self._data)
+        if edges is None:
+            return self
+        reach = dict.fromkeys(self._leading_axes, 1) | {"C": self.n_channels}
+        reach |= dict(
+            zip(self._spatial_axes, (tile[0], *self.spatial_shape[1:-1], width), strict=True)
+        )
+        needed = sweep_bytes(edges, [reach[axis] for axis in self.axes], self.dtype.itemsize)
+        swept = copy.copy(self)
+        swept._data = ChunkCache(self._data, edges, min(needed, _MOST_CACHED))
+        return swept
 
     def read(
         self,
