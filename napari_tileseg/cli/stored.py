@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.segment import settled
 from napari_tileseg.cli.stored_facts import as_before, facts_of
@@ -15,10 +13,10 @@ from napari_tileseg.io.label_store import LabelStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.segment import Job
-
-_ROWS = 4096
 
 
 def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.ndarray:
@@ -65,14 +63,4 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
         for patch in patches:
             store.write(patch.region, patch.labels)
             advance(patch.tiles_done, patch.tiles_total)
-        return _counted(store.array, len(job.network.classes))
-
-
-def _counted(array: Any, classes: int) -> np.ndarray:
-    pixels = np.zeros(classes, np.int64)
-    rows = array.shape[-2] if array.ndim > 1 else 1
-    for plane in np.ndindex(*array.shape[:-2]):
-        for first in range(0, rows, _ROWS):
-            band = array[(*plane, slice(first, first + _ROWS))]
-            pixels += np.bincount(band.ravel(), minlength=classes)[:classes]
-    return pixels
+        return store.counts(len(job.network.classes))

@@ -1,52 +1,64 @@
 """Labels of any size in a zarr folder that can be gone on with after any interruption.
 
-Final regions come in any order and any shape. They are collected until a chunk is full; then
-the chunk is written, and after it its number is appended to a journal. However the program
-ends, what the journal names is as it will stay; everything else is computed again. (If the
-whole computer loses power, that holds only for what the system had put on the disk by then.)
+Final regions come in any order and any shape. They are collected until a block is full; then
+the block is written, and after it its number is appended to a journal. However the program
+ends, what the journal names is as it will stay; everything else is computed again. Every few
+seconds all of it is forced onto the disk: a loss of power costs no more than what came since,
+and what of that has not reached the disk is found out and computed again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+import secrets
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import zarr
 
 from napari_tileseg.engine.spec import NOT_COMPUTED, ClassInfo
 from napari_tileseg.engine.tiles import split_by_blocks
 from napari_tileseg.errors import OutputError
-from napari_tileseg.io.locks import take_lock
+from napari_tileseg.io.blocks import Blocks, touching
+from napari_tileseg.io.finished import Finished
+from napari_tileseg.io.sheets import KEY, label_sheet, new_array, not_written
+from napari_tileseg.io.side_sheets import (
+    CONFIDENCE,
+    PROBABILITIES,
+    new_side_sheets,
+    reopened_side_sheets,
+)
+from napari_tileseg.io.store_about import (
+    lock_store,
+    open_store,
+    plain,
+    read_about,
+    require_same,
+    stored_facts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.tiles import TileGrid
+    from napari_tileseg.io.sheets import Sheet
 
-_CHUNK = {2: 512, 3: 128}
-_JOURNAL = ".chunks-done"
-_LOCK = ".lock"
-_NUMBER = 8  # bytes of a chunk's number in the journal
-_KEY = "tileseg"
+__all__ = ["LabelStore", "read_about", "stored_facts"]
 
 
 class LabelStore:
-    """A zarr array (*planes, *spatial) of uint8 labels, written once, chunk by chunk.
+    """A zarr array (*planes, *spatial) of uint8 labels, written once, block by block.
 
-    A context manager: until it is closed nobody else can write to the folder.
+    A context manager: until it is closed nobody else can write to the folder. One thread may
+    write while others ask how far it is.
 
     Parameters
     ----------
-    path
-        The folder.
-    array
-        The zarr array in it.
-    n_leading
-        How many axes of the array are planes.
+    sheets
+        What is written; the labels come last.
 
     Raises
     ------
@@ -54,20 +66,20 @@ class LabelStore:
         If another run writes to the folder, or it cannot be written.
     """
 
-    def __init__(self, path: Path, array: Any, n_leading: int) -> None:
-        self.path = path
-        self.array = array
-        self._n_leading = n_leading
-        self._grid_shape = tuple(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True))
-        self._lock = _locked(path)
-        self._journal = path / _JOURNAL
-        self._done = np.zeros(self._grid_shape, bool)
+    def __init__(self, sheets: Sequence[Sheet]) -> None:
+        self.path = sheets[-1].path
+        self.array = sheets[-1].array
+        self._sheets = sheets
+        self._counts = np.zeros(NOT_COMPUTED + 1, np.int64)
+        self._blocks = Blocks(sheets)
+        self._busy = Lock()
+        self._lock = lock_store(self.path)
         try:
-            self._done.ravel()[_mended_journal(self._journal, self._done.size)] = True
+            self._finished = Finished(sheets)
         except OSError as error:
-            self.close()
-            raise _not_written(path, error) from error
-        self._begun: dict[tuple[int, ...], tuple[NDArray[np.uint8], int]] = {}
+            self._lock.close()
+            raise not_written(self.path, error) from error
+        self._uncounted = self.done
 
     @classmethod
     def create(
@@ -79,6 +91,8 @@ class LabelStore:
         facts: Mapping[str, Any],
         classes: Sequence[ClassInfo],
         pixel_size_um: float | None = None,
+        probabilities: Path | None = None,
+        confidence: Path | None = None,
     ) -> Self:
         """Make an empty store.
 
@@ -91,43 +105,50 @@ class LabelStore:
         spatial_dims
             How many of the last axes are spatial.
         facts
-            What the labels depend on: image, model, settings; plain values.
+            What the labels depend on: image, model, settings; values that JSON can hold.
         classes, pixel_size_um
             For whoever reads the labels.
+        probabilities, confidence
+            Folders for these, which do not exist either.
 
         Raises
         ------
         OutputError
-            If there is something at `path`, or it cannot be written.
+            If there is something at one of the paths, or it cannot be written.
         """
         if path.exists():
             raise OutputError(
                 f"'{path}' exists. Go on with it by --resume, or choose another --out."
             )
-        leading = len(shape) - spatial_dims
-        side = _CHUNK.get(spatial_dims, 512)
-        chunks = (1,) * leading + tuple(min(side, n) for n in shape[leading:])
-        about = {
-            "facts": dict(facts),
+        about: dict[str, Any] = {
+            "facts": plain(facts),
             "classes": [{"name": one.name, "colour": one.colour} for one in classes],
             "pixel_size_um": pixel_size_um,
             "spatial_dims": spatial_dims,
+            "run": secrets.token_hex(8),
         }
-        try:
-            array = zarr.create_array(
-                store=str(path),
-                shape=tuple(shape),
-                chunks=chunks,
-                dtype="uint8",
-                fill_value=NOT_COMPUTED,
-                attributes={_KEY: about},
-            )
-        except OSError as error:
-            raise _not_written(path, error) from error
-        return cls(path, array, leading)
+        paths = {PROBABILITIES: probabilities, CONFIDENCE: confidence}
+        about["beside"] = [kind for kind, one in paths.items() if one is not None]
+        beside = new_side_sheets(paths, shape, about)
+        array = new_array(
+            path,
+            shape,
+            spatial_dims=spatial_dims,
+            dtype="uint8",
+            fill=NOT_COMPUTED,
+            about={KEY: about},
+        )
+        return cls([*beside, label_sheet(path, array)])
 
     @classmethod
-    def resume(cls, path: Path, facts: Mapping[str, Any]) -> Self:
+    def resume(
+        cls,
+        path: Path,
+        facts: Mapping[str, Any],
+        *,
+        probabilities: Path | None = None,
+        confidence: Path | None = None,
+    ) -> Self:
         """Open a store to go on with it.
 
         Raises
@@ -138,149 +159,133 @@ class LabelStore:
         """
         if not path.exists():
             raise OutputError(f"There is no '{path}' to go on with. Leave out --resume.")
-        array, about = _open(path, "r+")
+        array, about = open_store(path, "r+")
         if about is None:
             raise OutputError(
                 f"'{path}' is no store of labels that a run has left. Choose another --out."
             )
-        differences = [
-            f"{name} was {was!r}, now {facts.get(name)!r}"
-            for name, was in about["facts"].items()
-            if facts.get(name) != was
-        ]
-        if differences:
-            raise OutputError(
-                f"'{path}' cannot be gone on with, because it was made from something else: "
-                f"{'; '.join(differences)}. Use the same, or choose another --out."
-            )
-        return cls(path, array, len(array.shape) - about["spatial_dims"])
+        require_same(path, about["facts"], facts)
+        paths = {PROBABILITIES: probabilities, CONFIDENCE: confidence}
+        beside = reopened_side_sheets(paths, path, about)
+        return cls([*beside, label_sheet(path, array)])
 
     def close(self) -> None:
-        """Let others write to the folder."""
-        self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every chunk is on disk."""
-        return bool(self._done.all())
-
-    def write(self, region: tuple[slice, ...], labels: NDArray[np.uint8]) -> None:
-        """Take a final region; each pixel comes once.
+        """Force what is finished onto the disk, and let others write to the folder.
 
         Raises
         ------
         OutputError
-            If the disk is full or gone; chunks that are done stay done.
+            If the disk refuses; what the journal names is checked when somebody goes on.
         """
-        for key, in_chunk, in_region in split_by_blocks(region, self.array.chunks):
-            if self._done[key]:
-                continue
-            chunk, missing = self._begun.get(key) or self._new_chunk(key)
-            chunk[in_chunk] = labels[in_region]
-            missing -= chunk[in_chunk].size
-            if missing:
-                self._begun[key] = (chunk, missing)
-            else:
-                self._begun.pop(key, None)
-                self._finish(key, chunk)
+        with self._busy:
+            if self._lock.closed:
+                return
+            try:
+                self._force()
+            finally:
+                self._finished.close()
+                self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except OutputError:
+            if error is None:  # else the reason is being reported already
+                raise
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is on disk."""
+        return bool(self._finished.done.all())
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """Which blocks are on disk, (*planes, *blocks) bool."""
+        return self._finished.done.copy()
+
+    def write(
+        self,
+        region: tuple[slice, ...],
+        labels: NDArray[np.uint8],
+        probabilities: NDArray[Any] | None = None,
+    ) -> None:
+        """Take a final region; each pixel comes once.
+
+        Parameters
+        ----------
+        region
+            Where, in pixels of the labels.
+        labels
+            Class indices in the shape of the region.
+        probabilities
+            (classes, *region), if the store keeps something that is made from them.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or gone; blocks that are done stay done.
+        """
+        with self._busy:
+            values = [sheet.take(labels, probabilities) for sheet in self._sheets]
+            try:
+                for key, in_block, in_region in split_by_blocks(region, self.array.chunks):
+                    if not self._finished.done[key]:
+                        self._add(key, in_block, [_cut(value, in_region) for value in values])
+            except OSError as error:
+                raise not_written(self.path, error) from error
+
+    def flush(self) -> None:
+        """Force what is finished onto the disk, so that it outlasts a loss of power.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses.
+        """
+        with self._busy:
+            self._force()
 
     def wanted(self, grid: TileGrid) -> NDArray[np.bool_]:
-        """Return which tiles touch a chunk that is not done, (*planes, tiles) bool."""
-        planes = self._done.shape[: self._n_leading]
-        sides = self.array.chunks[self._n_leading :]
-        wanted = np.empty((*planes, len(grid)), bool)
-        for number, tile in enumerate(grid):
-            touched = tuple(
-                slice(part.start // side, -(-part.stop // side))
-                for part, side in zip(tile.core, sides, strict=True)
-            )
-            within: tuple[Any, ...] = (..., *touched)
-            block = self._done[within]
-            wanted[..., number] = ~block.reshape(*planes, -1).all(axis=-1)
-        return wanted
+        """Return which tiles touch a block that is not done, (*planes, tiles) bool."""
+        return touching(~self._finished.done, self.array.chunks, grid)
 
-    def _finish(self, key: tuple[int, ...], chunk: NDArray[np.uint8]) -> None:
-        where = tuple(
-            slice(place * side, place * side + length)
-            for place, side, length in zip(key, self.array.chunks, chunk.shape, strict=True)
-        )
-        number = int(np.ravel_multi_index(key, self._grid_shape))
+    def counts(self, classes: int) -> NDArray[np.int64]:
+        """Return how many finished pixels each class has, (classes,)."""
+        for place in np.argwhere(self._uncounted):
+            key = tuple(int(index) for index in place)
+            self._counts += _counted(self._sheets[-1].read(self._blocks.where(key)))
+            self._uncounted[key] = False
+        return self._counts[:classes].copy()
+
+    def _add(
+        self,
+        key: tuple[int, ...],
+        in_block: tuple[slice, ...],
+        values: list[NDArray[Any]],
+    ) -> None:
+        labels = self._blocks.add(key, in_block, values)
+        if labels is None:
+            return
+        self._finished.add(key)
+        self._counts += _counted(labels)
+
+    def _force(self) -> None:
         try:
-            self.array[where] = chunk
-            with self._journal.open("ab") as journal:
-                journal.write(number.to_bytes(_NUMBER, "little"))
+            self._finished.force()
         except OSError as error:
-            raise _not_written(self.path, error) from error
-        self._done[key] = True
-
-    def _new_chunk(self, key: tuple[int, ...]) -> tuple[NDArray[np.uint8], int]:
-        sizes = [
-            min(side, n - place * side)
-            for place, side, n in zip(key, self.array.chunks, self.array.shape, strict=True)
-        ]
-        chunk = np.full(sizes, NOT_COMPUTED, np.uint8)
-        return chunk, chunk.size
+            raise not_written(self.path, error) from error
 
 
-def stored_facts(path: Path) -> dict[str, Any]:
-    """Return what a store was made from; nothing if there is no store."""
-    about = _open(path, "r")[1]
-    return {} if about is None else dict(about["facts"])
+def _counted(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.bincount(labels.ravel(), minlength=NOT_COMPUTED + 1)
 
 
-def read_about(
-    path: Path,
-) -> tuple[zarr.Array[Any], tuple[ClassInfo, ...], float | None] | None:
-    """Return the array, classes and pixel size of a store; None if the folder is no store."""
-    array, about = _open(path, "r")
-    if about is None:
-        return None
-    return array, tuple(ClassInfo(**one) for one in about["classes"]), about["pixel_size_um"]
-
-
-def _open(path: Path, mode: Literal["r", "r+"]) -> tuple[Any, dict[str, Any] | None]:
-    try:
-        array = zarr.open_array(str(path), mode=mode)
-    except (OSError, ValueError, KeyError):
-        return None, None
-    about: Any = array.attrs.get(_KEY)
-    return array, about if isinstance(about, dict) else None
-
-
-def _locked(path: Path) -> BinaryIO:
-    try:
-        lock = take_lock(path / _LOCK)
-    except OSError as error:
-        raise _not_written(path, error) from error
-    if lock is None:
-        raise OutputError(
-            f"Another run writes to '{path}' at this moment. Wait until it has ended, "
-            "or choose another --out."
-        )
-    return lock
-
-
-def _mended_journal(path: Path, n_chunks: int) -> NDArray[np.uint64]:
-    """Read the numbers in a journal, and cut off one that was not written to its end."""
-    if not path.exists():
-        return np.empty(0, np.uint64)
-    content = path.read_bytes()
-    whole = len(content) // _NUMBER * _NUMBER
-    if whole < len(content):
-        with path.open("r+b") as journal:
-            journal.truncate(whole)
-    numbers = np.frombuffer(content[:whole], "<u8")
-    return numbers[numbers < n_chunks]
-
-
-def _not_written(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"'{path}' cannot be written ({error.strerror or error}). What is finished is kept; make "
-        "room and go on with --resume, or choose another --out."
-    )
+def _cut(values: NDArray[Any], region: tuple[slice, ...]) -> NDArray[Any]:
+    within: Any = (..., *region)
+    cut: NDArray[Any] = values[within]
+    return cut

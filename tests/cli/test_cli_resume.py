@@ -18,8 +18,8 @@ import numpy as np, torch
 from napari_tileseg.cli import main
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import ModelSpec, Normalisation, NormalisationKind, default_classes
-from napari_tileseg.io import checkpoints, label_store
-label_store._CHUNK = {2: 64}
+from napari_tileseg.io import checkpoints, sheets
+sheets._CHUNK = {2: 64}
 class Slow(torch.nn.Module):
     def forward(self, tiles):
         time.sleep(0.01)
@@ -114,7 +114,7 @@ def test_an_error_on_the_way_keeps_what_is_finished(
             raise OSError(28, "No space left on device")
         write(self, region, labels)
 
-    monkeypatch.setattr("napari_tileseg.io.label_store._CHUNK", {2: 64})
+    monkeypatch.setattr("napari_tileseg.io.sheets._CHUNK", {2: 64})
     monkeypatch.setattr(zarr.Array, "__setitem__", until_full)
     code, _, said = tileseg("predict", image, "--model", tiny_checkpoint, "--out", out)
     assert code == 1
