@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from napari_tileseg.engine.spec import Architecture, ClassInfo, ModelSpec, Task
 from napari_tileseg.errors import NetworkError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_GLOBAL_MODULES = (
-    nn.modules.instancenorm._InstanceNorm,
-    nn.GroupNorm,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-    nn.MultiheadAttention,
-    nn.TransformerEncoderLayer,
-)
-_LEFT_OVER = ("global_pool", "_avg_pooling")
-"""What encoders keep of the classifier they once were; a segmentation never calls it."""
-
-_GLOBAL_NAMES = ("SqueezeExcite", "SEModule", "Attention", "LayerNorm2dGlobal", "ASPPPooling")
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +151,9 @@ def _centre(answer: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
     spare = [found - size for found, size in zip(answer.shape[2:], sizes, strict=True)]
     if any(more < 0 or more % 2 for more in spare):
         return answer
-    inner = (slice(more // 2, more // 2 + size) for more, size in zip(spare, sizes, strict=True))
-    return answer[(..., *inner)]
+    for axis, (more, size) in enumerate(zip(spare, sizes, strict=True), start=2):
+        answer = answer.narrow(axis, more // 2, size)
+    return answer
 
 
 def _argmax(logits: torch.Tensor) -> torch.Tensor:
@@ -188,19 +170,3 @@ def _argmax(logits: torch.Tensor) -> torch.Tensor:
 
 def _logit(probability: float) -> float:
     return float(torch.logit(torch.tensor(probability, dtype=torch.float64)))
-
-
-def modules_with_global_context(module: nn.Module) -> tuple[str, ...]:
-    """Name the modules that look at their whole input, as "path (Type)"."""
-    return tuple(_global_modules(module))
-
-
-def _global_modules(module: nn.Module) -> Iterable[str]:
-    for path, part in module.named_modules():
-        if any(name in path.split(".") for name in _LEFT_OVER):
-            continue
-        kind = type(part).__name__
-        named = any(name in kind for name in _GLOBAL_NAMES)
-        # an attention that was left out stays behind as a module without weights
-        if isinstance(part, _GLOBAL_MODULES) or (named and any(True for _ in part.parameters())):
-            yield f"{path} ({kind})"

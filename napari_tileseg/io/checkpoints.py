@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.device import resolve_device
+from napari_tileseg.engine.global_context import with_facts
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError, OutputError
@@ -17,7 +18,7 @@ from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
-from napari_tileseg.io.specs import described, named_classes, with_facts
+from napari_tileseg.io.specs import described, named_classes
 from napari_tileseg.io.state_dicts import (
     Weights,
     fill,
@@ -165,8 +166,9 @@ def _from_safetensors(
     found = own_format.read(metadata[own_format.KEY], path.name)
     module = registry.build(found.architecture)
     fill(module, weights, path.name, found.architecture.name)
-    own_format.check_fit(found.spec, registry.facts(module, found.architecture), path.name)
-    spec = with_facts(found.spec, module, found.architecture)
+    known = registry.facts(module, found.architecture)
+    own_format.check_fit(found.spec, known, path.name)
+    spec = with_facts(found.spec, module, known)
     if classes is not None:
         spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
     return Network(module, spec, found.architecture, _provenance(path, found.provenance))

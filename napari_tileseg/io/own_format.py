@@ -14,7 +14,7 @@ from napari_tileseg.errors import CheckpointError
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.models.registry import Facts
+    from napari_tileseg.models.facts import Facts
 
 KEY = "napari-tileseg"
 """Where the description stands in the metadata, and the name of the format in it."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_tileseg.engine.network import modules_with_global_context
+from napari_tileseg.engine.global_context import with_facts
 from napari_tileseg.engine.spec import (
     Architecture,
     ClassInfo,
@@ -17,14 +16,16 @@ from napari_tileseg.engine.spec import (
 )
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.encoders import intensities_of
-from napari_tileseg.models.registry import facts
+from napari_tileseg.models.registry import facts, has_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
 
-_TILE = 512
+_TILE = {2: 512, 3: 96}
+"""By spatial dimensions: what fits into the memory of most computers."""
+
 _CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
@@ -35,7 +36,7 @@ def described(
     classes: Sequence[str] | None = None,
     encoder_weights: str | None = None,
 ) -> ModelSpec:
-    """Describe a network of segmentation-models-pytorch that came without a description.
+    """Describe a network that came without a description.
 
     Parameters
     ----------
@@ -54,28 +55,26 @@ def described(
         If there are not as many names as the network has classes.
     """
     known = facts(module, architecture)
-    encoder = architecture.arguments.get("encoder_name", "resnet34")
-    mean, std = intensities_of(encoder, known.in_channels, encoder_weights)
     spec = ModelSpec(
         name=name,
         classes=named_classes(classes, known.outputs, name),
         channels=_CHANNELS.get(known.in_channels)
         or tuple(f"channel {index + 1}" for index in range(known.in_channels)),
         task=Task.BINARY if known.outputs == 1 else Task.MULTICLASS,
-        normalisation=Normalisation(NormalisationKind.FIXED, mean, std),
-        tile=architecture.arguments.get("img_size") or max(_TILE, known.stride),
+        normalisation=_normalisation(architecture, known.in_channels, encoder_weights),
+        tile=architecture.arguments.get("img_size") or max(_TILE[known.spatial_dims], known.stride),
     )
-    return with_facts(spec, module, architecture)
+    return with_facts(spec, module, known)
 
 
-def with_facts(spec: ModelSpec, module: nn.Module, architecture: Architecture) -> ModelSpec:
-    """Return a description with what the network itself says: its stride, what sees it all."""
-    known = facts(module, architecture)
-    return replace(
-        spec,
-        stride=known.stride,
-        global_context=(*known.size_dependent, *modules_with_global_context(module)),
-    )
+def _normalisation(
+    architecture: Architecture, in_channels: int, encoder_weights: str | None
+) -> Normalisation:
+    if not has_encoder(architecture):
+        return Normalisation()
+    encoder = architecture.arguments.get("encoder_name", "resnet34")
+    mean, std = intensities_of(encoder, in_channels, encoder_weights)
+    return Normalisation(NormalisationKind.FIXED, mean, std)
 
 
 def named_classes(names: Sequence[str] | None, outputs: int, model: str) -> tuple[ClassInfo, ...]:

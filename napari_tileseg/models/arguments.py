@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 _LARGEST = 16384
 """No real network has more channels; a file that asks for more would eat all memory."""
 
-_AT_LEAST_ONE = ("classes", "in_channels", "encoder_depth")
+_AT_LEAST_ONE = (
+    "classes",
+    "out_channels",
+    "in_channels",
+    "encoder_depth",
+    "depth",
+    "base_channels",
+)
 
 
 def check_names(architecture: str, arguments: Mapping[str, Any], allowed: Collection[str]) -> None:

@@ -9,6 +9,19 @@ from typing import Any
 
 from napari_tileseg.errors import TilesegError
 
+BUILD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What libraries raise when they are given arguments that do not fit each other."""
+
 
 def import_smp() -> Any:
     """Return the module segmentation_models_pytorch.
@@ -33,6 +46,24 @@ def import_smp() -> Any:
         raise TilesegError(
             f"segmentation-models-pytorch cannot be loaded ({error}), so no network can be built. "
             "Install it again: pip install --force-reinstall segmentation-models-pytorch"
+        ) from error
+
+
+def import_monai_nets() -> Any:
+    """Return the module monai.networks.nets.
+
+    Raises
+    ------
+    TilesegError
+        If MONAI is missing or cannot be loaded.
+    """
+    _load_triton_apart()
+    try:
+        return import_module("monai.networks.nets")
+    except ImportError as error:
+        raise TilesegError(
+            f"This network is one of MONAI's, and MONAI cannot be loaded ({error}). "
+            'Install it: pip install "napari-tileseg[monai]"'
         ) from error
 
 

@@ -5,17 +5,20 @@ Nothing here goes to the network, and nothing is imported by a name that a file 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.models.monai_nets import MONAI_NETS
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
+from napari_tileseg.models.unet_family import NAME, OriginalUnetFamily
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+
+    from napari_tileseg.models.facts import Facts
 
 
 class Recipe(Protocol):
@@ -36,40 +39,19 @@ class Family(Protocol):
     def build(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Return the module with random weights."""
 
-    def stride_of(self, module: nn.Module) -> int:
-        """Return what input sizes have to be multiples of, in pixels."""
-
-    def channels_of(self, arguments: Mapping[str, Any]) -> tuple[int, int]:
-        """Return how many channels the module reads and how many logits it gives."""
+    def facts_of(self, module: nn.Module, arguments: Mapping[str, Any]) -> Facts:
+        """Return what a description has to say about a module that `build` made."""
 
     @property
-    def size_dependent(self) -> tuple[str, ...]:
-        """Say why the answer at a place depends on the tile's size; empty if it does not."""
+    def has_encoder(self) -> bool:
+        """Whether it takes an encoder by name ("encoder_name"), and weights for it."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What can be said about a network before it has seen an image.
-
-    Attributes
-    ----------
-    stride
-        What input sizes have to be multiples of, in pixels.
-    size_dependent
-        Why the answer at a place depends on the tile's size, for a person to read; empty if
-        nothing about the architecture says so. Belongs into `ModelSpec.global_context`,
-        together with `engine.network.modules_with_global_context`.
-    in_channels, outputs
-        How many channels it reads, and how many logits it gives for each pixel.
-    """
-
-    stride: int
-    size_dependent: tuple[str, ...]
-    in_channels: int
-    outputs: int
-
-
-ARCHITECTURES: Mapping[str, Family] = dict(SMP_DECODERS)
+ARCHITECTURES: dict[str, Family] = {
+    **SMP_DECODERS,
+    NAME: OriginalUnetFamily(),
+    **MONAI_NETS,
+}
 """Every architecture that can be built, by its full name, such as "smp.Unet"."""
 
 
@@ -82,7 +64,8 @@ def full_name(name: str) -> str:
         If there is no such architecture; names the nearest one, and all there are.
     """
     wanted = name.strip().lower()
-    by_alias = {alias: full for full in ARCHITECTURES for alias in _aliases(full)}
+    # where two libraries have the same name, it means the one that always is installed
+    by_alias = {alias: full for full in reversed(ARCHITECTURES) for alias in _aliases(full)}
     if wanted in by_alias:
         return by_alias[wanted]
     near = get_close_matches(wanted, by_alias, n=1)
@@ -106,7 +89,8 @@ def build(recipe: Recipe) -> nn.Module:
 
     Returns
     -------
-    A module from (B, channels, H, W) float32 to (B, classes, H, W) logits.
+    A module from (B, channels, *spatial) float32 to (B, classes, *spatial) logits; what it
+    answers is smaller than its input if it has a margin.
 
     Raises
     ------
@@ -118,13 +102,11 @@ def build(recipe: Recipe) -> nn.Module:
     return ARCHITECTURES[full_name(recipe.name)].build(recipe.arguments).eval()
 
 
-def stride_of(module: nn.Module, recipe: Recipe) -> int:
-    """Return what the sizes of the module's input have to be multiples of, in pixels."""
-    return ARCHITECTURES[full_name(recipe.name)].stride_of(module)
-
-
 def facts(module: nn.Module, recipe: Recipe) -> Facts:
     """Return what a `ModelSpec` has to say about a module that `build` made."""
-    family = ARCHITECTURES[full_name(recipe.name)]
-    in_channels, outputs = family.channels_of(recipe.arguments)
-    return Facts(family.stride_of(module), family.size_dependent, in_channels, outputs)
+    return ARCHITECTURES[full_name(recipe.name)].facts_of(module, recipe.arguments)
+
+
+def has_encoder(recipe: Recipe) -> bool:
+    """Say whether an architecture takes an encoder by name, and weights for it."""
+    return ARCHITECTURES[full_name(recipe.name)].has_encoder

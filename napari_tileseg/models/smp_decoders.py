@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.arguments import check_names, check_values
 from napari_tileseg.models.encoders import ENCODER_OPTIONS, check_encoder
-from napari_tileseg.models.libraries import import_smp
+from napari_tileseg.models.facts import Facts
+from napari_tileseg.models.libraries import BUILD_ERRORS, import_smp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class SmpDecoder:
     coarsest
         How much further than its encoder the decoder downsamples.
     size_dependent
-        See `registry.Facts`.
+        See `facts.Facts`.
     defaults
         Arguments that we set where a file does not.
     """
@@ -50,6 +51,7 @@ class SmpDecoder:
     coarsest: int = 1
     size_dependent: tuple[str, ...] = ()
     defaults: tuple[tuple[str, Any], ...] = ()
+    has_encoder: ClassVar[bool] = True
 
     def build(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Return the module with random weights; `CheckpointError` if an argument is wrong."""
@@ -59,19 +61,11 @@ class SmpDecoder:
         try:
             module: nn.Module = maker(**wanted, encoder_weights=None)
             tile, answer = self._trial(module.eval(), wanted)
-        except (
-            ArithmeticError,
-            AssertionError,
-            AttributeError,
-            LookupError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except BUILD_ERRORS as error:
             given = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
+            why = str(error).strip().rstrip(".")
             raise CheckpointError(
-                f"{self.class_name} cannot be built with {given}: {str(error).rstrip('.')}. "
+                f"{self.class_name} cannot be built with {given}: {why}. "
                 "Give the arguments that the network was trained with."
             ) from error
         if answer != tile:
@@ -82,20 +76,21 @@ class SmpDecoder:
             )
         return module
 
-    def stride_of(self, module: nn.Module) -> int:
-        """Return what input sizes have to be multiples of, in pixels."""
+    def facts_of(self, module: nn.Module, arguments: Mapping[str, Any]) -> Facts:
+        """Return what a description has to say about a module that `build` made."""
         encoder: Any = module.encoder
-        return int(encoder.output_stride) * self.coarsest
-
-    def channels_of(self, arguments: Mapping[str, Any]) -> tuple[int, int]:
-        """Return how many channels the module reads and how many logits it gives."""
-        return arguments.get("in_channels", 3), arguments.get("classes", 1)
+        return Facts(
+            stride=int(encoder.output_stride) * self.coarsest,
+            size_dependent=self.size_dependent,
+            in_channels=arguments.get("in_channels", 3),
+            outputs=arguments.get("classes", 1),
+        )
 
     def _trial(self, module: nn.Module, arguments: Mapping[str, Any]) -> tuple[int, int]:
         """Run a small tile through the module; return its size and the answer's."""
         import torch
 
-        side = int(arguments.get("img_size") or max(self.stride_of(module), 32))
+        side = int(arguments.get("img_size") or max(self.facts_of(module, arguments).stride, 32))
         ran: set[nn.Module] = set()
         hooks = [
             one.register_forward_pre_hook(lambda one, _: ran.add(one)) for one in module.modules()

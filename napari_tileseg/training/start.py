@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_tileseg.engine.network import Network, modules_with_global_context
+from napari_tileseg.engine.global_context import with_facts
+from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import (
     Architecture,
     ClassInfo,
@@ -18,7 +19,7 @@ from napari_tileseg.engine.spec import (
 )
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.models import registry
-from napari_tileseg.models.pretrained import load_encoder_weights
+from napari_tileseg.models.pretrained import NONE, load_encoder_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,24 +68,25 @@ def new_network(
     CheckpointError
         If there is no such architecture, encoder or weights, or they do not fit.
     SettingsError
-        If the single name is "background".
+        If the single name is "background", or there are weights for an encoder but no encoder.
     """
     task = Task.BINARY if len(classes) == 1 else Task.MULTICLASS
     names = with_background(classes[0]) if task is Task.BINARY else classes
-    recipe = Architecture(
-        registry.full_name(architecture),
-        {
-            "encoder_name": encoder,
-            "in_channels": len(channels),
-            "classes": len(classes),
-            **(arguments or {}),
-        },
-    )
+    given = {"in_channels": len(channels), "classes": len(classes), **(arguments or {})}
+    recipe = Architecture(registry.full_name(architecture), given)
+    if registry.has_encoder(recipe):
+        recipe.arguments.setdefault("encoder_name", encoder)
+    elif encoder_weights not in (None, NONE):
+        raise SettingsError(
+            f"{recipe.name} has no encoder that weights could be put into. Leave out "
+            "--encoder-weights, or choose an architecture with an encoder, such as "
+            f"{ARCHITECTURE}."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = registry.build(recipe)
-    load_encoder_weights(module, encoder, encoder_weights)
-    facts = registry.facts(module, recipe)
+    if registry.has_encoder(recipe):
+        load_encoder_weights(module, recipe.arguments["encoder_name"], encoder_weights)
     defaults = default_classes(len(names))
     spec = ModelSpec(
         name=name,
@@ -94,12 +96,10 @@ def new_network(
         channels=tuple(channels),
         task=task,
         normalisation=Normalisation(kind=normalise),
-        stride=facts.stride,
         tile=tile,
-        global_context=(*facts.size_dependent, *modules_with_global_context(module)),
         pixel_size_um=pixel_size_um,
     )
-    return Network(module, spec, recipe)
+    return Network(module, with_facts(spec, module, registry.facts(module, recipe)), recipe)
 
 
 def with_background(name: str, background: str = "background") -> tuple[str, str]:

@@ -124,6 +124,7 @@ def _check(
 ) -> None:
     if settings.precision is Precision.FP16:
         raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
+    _check_shape(network)
     stride = network.spec.stride
     if settings.patch % stride:
         below = max(settings.patch // stride, 1) * stride
@@ -147,6 +148,20 @@ def _check(
         )
     for some in (samples, validation):
         check_foreground((sample.mask for sample in some), len(network.classes))
+
+
+def _check_shape(network: Network) -> None:
+    spec = network.spec
+    if spec.margin:
+        raise ModelFitError(
+            f"'{spec.name}' answers for less than it is shown ({spec.margin} px less on every "
+            "side); only networks that answer for all of a patch can be trained here. Choose one "
+            "with padding='same'."
+        )
+    if spec.spatial_dims != 2:
+        raise ModelFitError(
+            f"'{spec.name}' reads volumes; only networks for images can be trained here."
+        )
 
 
 def _says_nothing(samples: Sequence[Sample]) -> bool:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from napari_tileseg.engine.interrupt import Interrupt
-from napari_tileseg.engine.network import extremes, modules_with_global_context
+from napari_tileseg.engine.network import extremes
 from napari_tileseg.engine.spec import ClassInfo, ModelSpec, Normalisation, Task, default_classes
 from napari_tileseg.errors import Cancelled, CheckpointError, NetworkError
 from stubs import Echo, echo, network
@@ -142,18 +142,6 @@ def test_stopping_one_run_does_not_stop_another_on_the_same_network():
     stopped, going = Interrupt(lambda: True), Interrupt(lambda: False)
     with stopped.within(layers), going.within(layers), going.computing():
         layers(torch.zeros(1))
-
-
-def test_layers_that_look_at_everything_are_named():
-    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.InstanceNorm2d(4), nn.AdaptiveAvgPool2d(1))
-    assert modules_with_global_context(module) == ("1 (InstanceNorm2d)", "2 (AdaptiveAvgPool2d)")
-    assert modules_with_global_context(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))) == ()
-
-
-def test_the_pooling_left_over_from_a_classifier_does_not_count():
-    encoder = nn.Sequential(nn.Conv2d(1, 4, 3))
-    encoder.add_module("global_pool", nn.AdaptiveAvgPool2d(1))
-    assert modules_with_global_context(nn.Sequential(encoder)) == ()
 
 
 def test_a_description_survives_being_written_down():

@@ -4,10 +4,11 @@ from importlib import import_module
 import pytest
 import torch
 
-from napari_tileseg.engine.network import modules_with_global_context
+from napari_tileseg.engine.global_context import modules_with_global_context
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError, TilesegError
 from napari_tileseg.models import libraries, registry
+from napari_tileseg.models.smp_decoders import SMP_DECODERS
 
 SMALL = {"encoder_name": "resnet18", "in_channels": 2, "classes": 3}
 VIT = {"encoder_name": "tu-vit_tiny_patch16_224", "in_channels": 2, "classes": 3}
@@ -18,11 +19,11 @@ def recipe(name: str, **changes: object) -> Architecture:
     return Architecture(name, {**(VIT if name.endswith("DPT") else SMALL), **changes})
 
 
-@pytest.mark.parametrize("name", registry.ARCHITECTURES)
+@pytest.mark.parametrize("name", SMP_DECODERS)
 def test_every_architecture_answers_in_the_size_of_a_tile_on_its_stride(name: str) -> None:
     one = recipe(name)
     module = registry.build(one)
-    stride = registry.stride_of(module, one)
+    stride = registry.facts(module, one).stride
     for rows, columns in ((1, 1), (2, 1), (2, 3)):
         if name.endswith("DPT") and rows != columns:
             continue  # it takes square tiles only where its positions are stretched
@@ -36,16 +37,14 @@ def test_every_architecture_answers_in_the_size_of_a_tile_on_its_stride(name: st
 def test_half_a_stride_more_is_refused_by_the_network_itself(name: str) -> None:
     one = recipe(name)
     module = registry.build(one)
-    side = registry.stride_of(module, one) * 2 + 4
+    side = registry.facts(module, one).stride * 2 + 4
     with torch.inference_mode(), pytest.raises(RuntimeError):
         module(torch.zeros(1, 2, side, side))
 
 
 def test_architectures_that_see_the_tiles_size_say_so() -> None:
     noted = {
-        name.removeprefix("smp.")
-        for name, family in registry.ARCHITECTURES.items()
-        if family.size_dependent
+        name.removeprefix("smp.") for name, family in SMP_DECODERS.items() if family.size_dependent
     }
     assert noted == SIZE_DEPENDENT | {"DPT"}
 

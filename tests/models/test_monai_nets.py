@@ -1,0 +1,129 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_tileseg.engine.global_context import modules_with_global_context, with_facts
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.spec import Architecture, ModelSpec, default_classes
+from napari_tileseg.errors import CheckpointError, TilesegError
+from napari_tileseg.io.checkpoints import load_model, save_model
+from napari_tileseg.models import registry
+
+BASIC = {"features": [4, 4, 4, 4, 4, 4], "norm": "batch"}
+UNET = {"channels": [4, 8, 8], "strides": [2, 2], "norm": "batch", "num_res_units": 1}
+ARGUMENTS = {"monai.BasicUNet": BASIC, "monai.UNet": UNET}
+
+
+def test_without_monai_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "monai", None)
+    monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
+    with pytest.raises(TilesegError, match=r'pip install "napari-tileseg\[monai\]"'):
+        registry.build(Architecture("monai.BasicUNet", BASIC))
+
+
+def test_monai_is_not_loaded_by_looking_at_what_there_is() -> None:
+    code = "import sys; from napari_tileseg.models import registry; print('monai' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def recipe(name: str, dims: int, **changes: object) -> Architecture:
+    pytest.importorskip("monai", reason="MONAI is an extra")
+    arguments = {"spatial_dims": dims, "in_channels": 2, "out_channels": 3, **ARGUMENTS[name]}
+    return Architecture(name, {**arguments, **changes})
+
+
+def described(one: Architecture) -> Network:
+    torch.manual_seed(0)
+    module = registry.build(one)
+    spec = ModelSpec("m", default_classes(3), channels=("a", "b"))
+    return Network(module, with_facts(spec, module, registry.facts(module, one)), one)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_its_facts_are_those_of_its_arguments(name: str, dims: int) -> None:
+    network = described(recipe(name, dims))
+    spec = network.spec
+    stride = {"monai.BasicUNet": 16, "monai.UNet": 4}[name]
+    assert (spec.stride, spec.spatial_dims, spec.margin, spec.n_outputs) == (stride, dims, 0, 3)
+    assert spec.global_context == ()
+    sizes = (stride, 2 * stride, 3 * stride)[:dims]
+    with torch.inference_mode():
+        assert network.logits(torch.zeros(1, 2, *sizes)).shape == (1, 3, *sizes)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_it_comes_back_from_a_file(name: str, dims: int, tmp_path: Path) -> None:
+    network = described(recipe(name, dims))
+    back = load_model(save_model(network, tmp_path / "m"))
+    assert (back.spec, back.architecture) == (network.spec, network.architecture)
+    tile = torch.rand(1, 2, *(32,) * dims)
+    with torch.inference_mode():
+        assert torch.equal(back.logits(tile), network.logits(tile))
+
+
+def test_bare_weights_of_a_volume_get_a_tile_that_fits_into_memory(tmp_path: Path) -> None:
+    one = recipe("monai.BasicUNet", 3)
+    torch.save(registry.build(one).state_dict(), tmp_path / "weights.pt")
+    spec = load_model(tmp_path / "weights.pt", architecture=one, classes=["a", "b", "c"]).spec
+    assert (spec.spatial_dims, spec.tile, spec.stride) == (3, 96, 16)
+
+
+def test_classes_mean_the_same_as_for_every_other_architecture() -> None:
+    one = recipe("monai.UNet", 2)
+    arguments = {name: value for name, value in one.arguments.items() if name != "out_channels"}
+    other = Architecture("monai.unet", {**arguments, "classes": 5})
+    assert registry.facts(registry.build(other), other).outputs == 5
+
+
+def test_the_name_of_two_networks_means_the_one_that_is_always_there() -> None:
+    assert registry.full_name("unet") == "smp.Unet"
+    assert registry.full_name("monai.unet") == "monai.UNet"
+    assert registry.full_name("BasicUNet") == "monai.BasicUNet"
+
+
+def test_strides_may_differ_between_axes() -> None:
+    one = recipe("monai.UNet", 3, strides=[[1, 2, 2], 2])
+    assert registry.facts(registry.build(one), one).stride == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, None),
+        ({"norm": "instance"}, "InstanceNorm2d"),
+        ({"norm": ["group", {"num_groups": 2}]}, "GroupNorm"),
+        ({"upsample": "nontrainable"}, "Upsample"),
+    ],
+)
+def test_layers_that_look_at_everything_are_named(changes: dict, named: str | None) -> None:
+    found = modules_with_global_context(registry.build(recipe("monai.BasicUNet", 2, **changes)))
+    assert all(str(named) in one for one in found)
+    assert bool(found) == (named is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("monai.BasicUNet", {"spatial_dims": 1}, "spatial_dims of BasicUNet is 1; it can be 2"),
+        ("monai.BasicUNet", {"feature": 3}, "no argument 'feature'.*mean 'features'"),
+        ("monai.BasicUNet", {"norm": "nothing"}, "cannot be built with.*trained with"),
+        ("monai.BasicUNet", {"out_channels": 0}, "out_channels of BasicUNet is 0"),
+        ("monai.UNet", {"strides": "ab"}, "cannot be built with"),
+        ("monai.UNet", {"up_kernel_size": 4}, "cannot be built with"),
+    ],
+)
+def test_a_wrong_recipe_is_explained(name: str, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        registry.build(recipe(name, 2, **changes))
+
+
+def test_what_monai_cannot_guess_has_to_be_given() -> None:
+    pytest.importorskip("monai", reason="MONAI is an extra")
+    with pytest.raises(CheckpointError, match="without channels, strides"):
+        registry.build(Architecture("monai.UNet", {"spatial_dims": 2}))
