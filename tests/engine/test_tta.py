@@ -102,10 +102,17 @@ def test_the_mean_of_probabilities_is_what_it_says(task):
 
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.MULTILABEL])
-def test_a_network_that_is_very_sure_stays_finite(task):
-    model = network(Echo(), task=task)
+def test_a_network_that_is_very_sure_of_something_else_each_time_stays_finite(task):
+    class Sure(nn.Module):
+        def forward(self, tiles):
+            return tiles * torch.arange(-1, 3) * 1e4
+
     answer = averaged(
-        Echo(), _tiles(1, 3, 4, 4) * 1e4, variants("d4", 2), model, mean="probabilities"
+        Sure(),
+        _tiles(1, 3, 4, 4),
+        variants("d4", 2),
+        network(Sure(), task=task),
+        mean="probabilities",
     )
     assert torch.isfinite(answer).all()
 
