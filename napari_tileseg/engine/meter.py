@@ -27,8 +27,8 @@ class Mismatch(Protocol):
     """How far neighbouring tiles disagree, in a number and in a sentence."""
 
     @property
-    def share(self) -> float:
-        """The share of labels, 0 to 1."""
+    def share(self) -> float | None:
+        """The share of labels, 0 to 1; None if nothing was compared."""
 
     @property
     def sentence(self) -> str:

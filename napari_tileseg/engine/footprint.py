@@ -1,0 +1,165 @@
+"""How much memory a network takes for a tile, found without running it.
+
+The network is walked through with tensors that have a shape but no pixels. What it holds at
+each step is added up: a tensor counts from when it is made until nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from napari_tileseg.engine.device import autocast, in_fast_layout
+from napari_tileseg.engine.tiles import round_up
+from napari_tileseg.settings import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_tileseg.engine.network import Network
+
+_LOG = logging.getLogger(__name__)
+
+_SMALL_PX = 128
+"""A network that cannot be walked through is run once for real, on a tile of about this size."""
+
+_ALLOWANCE = 1.15
+"""What kernels take besides, and what lies idle between tensors; measured on three networks."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Memory that a network takes, in bytes.
+
+    Attributes
+    ----------
+    weights
+        Its parameters and buffers.
+    peak
+        The most that one forward holds besides these: input, activations, answer.
+    """
+
+    weights: int
+    peak: int
+
+
+def footprint(
+    network: Network,
+    tile: Sequence[int],
+    *,
+    batch: int = 1,
+    device: torch.device | None = None,
+    precision: Precision = Precision.FP32,
+) -> Footprint:
+    """Find out how much memory a forward takes; nothing is computed.
+
+    Parameters
+    ----------
+    network
+        Neither its weights nor its state is touched.
+    tile
+        The size of a tile in pixels on each spatial axis, without the margin.
+    batch
+        How many tiles at once.
+    device, precision
+        Where, and in which number format; the CPU if None.
+    """
+    device = device or torch.device("cpu")
+    weights = sum(one.nbytes for one in _tensors_of(network.module))
+    shape = (batch, len(network.spec.channels), *(n + 2 * network.spec.margin for n in tile))
+    try:
+        peak = _walked_through(network.module, shape, device, precision)
+    except Exception as error:  # noqa: BLE001 - whatever a network cannot do without pixels
+        _LOG.debug("memory is measured on a small tile instead: %s", error)
+        peak = _scaled_up(network, shape, precision)
+    return Footprint(weights, round(peak * _ALLOWANCE))
+
+
+def _walked_through(
+    module: nn.Module, shape: tuple[int, ...], device: torch.device, precision: Precision
+) -> int:
+    with FakeTensorMode():
+        hollow = _without_pixels(module, device)
+        return _most_held(hollow, torch.empty(shape, device=device), precision)
+
+
+def _scaled_up(network: Network, shape: tuple[int, ...], precision: Precision) -> int:
+    """Run a small tile where the network is, and scale by the number of pixels."""
+    spec = network.spec
+    side = round_up(_SMALL_PX, spec.stride) + 2 * spec.margin
+    small = (1, shape[1], *(min(size, side) for size in shape[2:]))
+    held = _most_held(network.module, torch.zeros(small, device=network.device), precision)
+    return round(held * prod(shape) / prod(small))
+
+
+def _most_held(module: nn.Module, tiles: torch.Tensor, precision: Precision) -> int:
+    held = _Held(_tensors_of(module))
+    # inference mode would hide the parts of composite operations
+    with torch.no_grad(), autocast(tiles.device, precision), held:
+        answer = module(in_fast_layout(tiles.clone()))
+        answer.float()
+    return held.most
+
+
+def _without_pixels(module: nn.Module, device: torch.device) -> nn.Module:
+    """Copy a module without its weights: what it remembers of tensors must not be these."""
+    known: dict[int, Any] = {}
+    for one in _tensors_of(module):
+        hollow = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device=device)
+        is_weight = isinstance(one, nn.Parameter)
+        known[id(one)] = nn.Parameter(hollow, requires_grad=False) if is_weight else hollow
+    return copy.deepcopy(module, known)
+
+
+def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _rearranged(convolution: Any) -> int:
+    """Return the bytes of the copy that a convolution makes of its input on a CPU."""
+    tiles, kernel = convolution[:2]
+    alone = prod(kernel.shape[2:]) == 1
+    return 0 if alone or tiles.device.type != "cpu" else int(tiles.nbytes)
+
+
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the memory of all tensors that are made while it is on, and still held."""
+
+    def __init__(self, besides: Iterator[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._besides = {_weakly(one.untyped_storage()) for one in besides}
+        self._held: dict[StorageWeakRef, int] = {}
+        self.most = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and look at what it has made."""
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor):
+                self._take(one.untyped_storage())
+        self._held = {ref: size for ref, size in self._held.items() if not ref.expired()}  # type: ignore[no-untyped-call]
+        besides = _rearranged(args) if func is torch.ops.aten.convolution.default else 0
+        self.most = max(self.most, sum(self._held.values()) + besides)
+        return made
+
+    def _take(self, storage: torch.UntypedStorage) -> None:
+        ref = _weakly(storage)
+        if ref not in self._besides:
+            self._held[ref] = storage.nbytes()
+
+
+def _weakly(storage: torch.UntypedStorage) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
