@@ -88,7 +88,7 @@ class Tta(Choice):
 
     NONE = "none", "None", "each tile is seen once, as it is"
     FLIPS = "flips", "Mirrored", "also mirrored along each axis: 4 times the work, 8 in 3-D"
-    D4 = "d4", "Mirrored and turned", "all 8 ways a square can lie: 8 times the work, 16 in 3-D"
+    D4 = "d4", "Mirrored and turned", "all 8 ways a square can lie: 8 times the work"
 
 
 class TtaMean(Choice):

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+import torch
+
 from napari_tileseg.engine.device import autocast, default_batch, resolve_device
-from napari_tileseg.engine.probe import receptive_field
+from napari_tileseg.engine.geometry import (
+    blended_tile_and_step,
+    crop_sizes,
+    cropped_grid,
+    memory_budget,
+    required_halo,
+)
+from napari_tileseg.engine.probe import known_field
 from napari_tileseg.engine.tiles import TileGrid, cut_image, round_up
 from napari_tileseg.errors import ModelFitError, SettingsError
-from napari_tileseg.settings import Blend, Mode, Precision
+from napari_tileseg.settings import Blend, Mode, Precision, RunSettings, Tta, TtaMean
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.source import Source
-    from napari_tileseg.settings import RunSettings
 
 _WHOLE_TILES = 16
 """An image of up to so many suggested tiles is small enough to be seen as a whole unasked."""
+
+_WORTHWHILE_TILES = 64
+_WORTHWHILE_SIDE = {2: 256, 3: 64}
+"""A run of fewer suggested tiles, or of fewer pixels than so many tiles of such a side have,
+is over before measuring on the image would pay."""
+
+_AS_A_WHOLE = "The network looks at its whole input, so it sees the image as a whole."
+
+_LIKELY_HALO = 64
+"""What calibration finds for most networks, in pixels; for the estimate before it is done."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +52,26 @@ class Plan:
     channels
         Which channels of the image the network reads.
     mode
-        `Mode.BLEND`, `Mode.EXACT` or `Mode.WHOLE`, never automatic.
+        Never automatic.
     blend, device, precision, batch, probabilities
-        As in `RunSettings`, with nothing left open.
+        As in `RunSettings`; the precision can be automatic until the plan is settled.
     notes
         What a person should know, in sentences.
+    halo
+        Context in pixels that every core has at least; None where tiles are blended or the
+        image is seen as a whole.
+    margin
+        Context in pixels that the network uses up, shown to it around each tile.
+    tta, tta_mean, compile, skip_empty, tolerance
+        As in `RunSettings`.
+    memory_bytes
+        What the run may take.
+    threads
+        How many threads compute on a CPU; None elsewhere.
+    settled
+        Whether nothing is left that has to be measured; see `settle`.
+    settings
+        What was wanted.
     """
 
     grid: TileGrid
@@ -53,6 +84,17 @@ class Plan:
     batch: int
     probabilities: bool
     notes: tuple[str, ...] = ()
+    halo: int | None = None
+    margin: int = 0
+    tta: Tta = Tta.NONE
+    tta_mean: TtaMean = TtaMean.LOGITS
+    compile: bool = False
+    skip_empty: bool = False
+    tolerance: float = 0.0
+    memory_bytes: int = 2**62
+    threads: int | None = None
+    settled: bool = False
+    settings: RunSettings = field(default_factory=RunSettings)
 
     @property
     def n_tiles(self) -> int:
@@ -61,12 +103,14 @@ class Plan:
 
     @property
     def tile(self) -> tuple[int, ...]:
-        """The size of a tile in pixels on each spatial axis."""
+        """The size of the largest tiles in pixels on each spatial axis."""
         return self.grid.tile_shape
 
 
 def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
-    """Decide everything that settings leave open, for one image and one network.
+    """Decide what can be decided without reading a pixel, for one image and one network.
+
+    What has to be measured (`settle`) stands in the plan as it will most likely be.
 
     Raises
     ------
@@ -85,47 +129,123 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
     device = resolve_device(settings.device)
     with autocast(device, settings.precision):
         pass
-    notes: list[str] = []
-    mode = _resolved_mode(source, network, settings, notes)
-    blend = Blend.CROP if mode is Mode.EXACT else settings.blend or Blend.GAUSSIAN
+    mode, notes = _mode(source, network, settings)
+    halo = None
     if mode is Mode.WHOLE:
-        tile = step = tuple(round_up(size, spec.stride) for size in source.spatial_shape)
-    elif mode is Mode.EXACT:
-        tile, step = _exact_tile_and_step(network, settings)
+        sides = tuple(round_up(size, spec.stride) for size in source.spatial_shape)
+        grid = cut_image(source.spatial_shape, sides, sides, stride=spec.stride, crop=False)
+    elif mode.crops:
+        halo = _halo(network, settings, mode)
+        grid = cropped_grid(source, network, halo, _cropped_tile(network, settings, device, halo))
     else:
-        tile, step = _tile_and_step(network, settings, notes)
+        grid = blended_grid(source, network, settings, notes)
     return Plan(
-        grid=cut_image(
-            source.spatial_shape, tile, step, stride=spec.stride, crop=blend is Blend.CROP
-        ),
+        grid=grid,
         leading_shape=source.leading_shape,
         channels=channels,
         mode=mode,
-        blend=blend,
+        blend=Blend.CROP if mode.crops else settings.blend or Blend.GAUSSIAN,
         device=device,
         precision=settings.precision,
         batch=settings.batch or default_batch(device),
         probabilities=settings.probabilities,
         notes=tuple(notes),
+        halo=halo,
+        margin=spec.margin,
+        tta=settings.tta,
+        tta_mean=settings.tta_mean,
+        compile=settings.compile,
+        skip_empty=settings.skip_empty,
+        tolerance=settings.tolerance,
+        memory_bytes=memory_budget(device, settings.memory_gb),
+        threads=torch.get_num_threads() if device.type == "cpu" else None,
+        settings=settings,
     )
 
 
-def _resolved_mode(
-    source: Source, network: Network, settings: RunSettings, notes: list[str]
-) -> Mode:
-    if settings.mode is not Mode.AUTO:
-        mode = settings.mode
-    elif network.spec.global_context and settings.tile is None and _small(source, network):
-        notes.append("The network looks at its whole input, so it sees the image as a whole.")
-        return Mode.WHOLE
+def worth_measuring(source: Source, network: Network) -> bool:
+    """Whether a run is long enough for measuring on the image to pay."""
+    spec = network.spec
+    pixels = prod(source.label_shape)
+    least = _WORTHWHILE_TILES * _WORTHWHILE_SIDE.get(spec.spatial_dims, 256) ** spec.spatial_dims
+    if pixels < least:
+        return False
+    planes = prod(source.leading_shape)
+    grid = blended_grid(source, network, RunSettings(), [])
+    return len(grid) * planes >= _WORTHWHILE_TILES
+
+
+def left_open(settings: RunSettings) -> bool:
+    """Whether it is for the program to choose between blended and cropped tiles.
+
+    An overlap of one's own is a wish for overlapping tiles, and small tiles leave no room for
+    context.
+    """
+    roomy = settings.tile is None or settings.tile > 4 * _LIKELY_HALO
+    return settings.mode is Mode.AUTO and settings.overlap == RunSettings.overlap and roomy
+
+
+def as_cropped(
+    plan: Plan, source: Source, network: Network, mode: Mode, halo: int, note: str = ""
+) -> Plan | None:
+    """Return the plan with so much context around each core; None if a chosen tile is too small."""
+    stride = network.spec.stride
+    if plan.settings.tile is None:
+        tile = crop_sizes(network.spec, halo)[0 if plan.device.type == "cpu" else 1]
     else:
-        mode = Mode.BLEND
-    if mode is Mode.BLEND and network.spec.global_context:
-        notes.append(
-            "The network looks at its whole tile, so a tile can differ from the same place in "
-            "the whole image: seams are possible. Larger tiles and more overlap make them weaker."
-        )
-    return mode
+        tile = round_up(plan.settings.tile, stride)
+    if tile < 2 * halo + stride:
+        return None
+    grid = cropped_grid(source, network, halo, tile)
+    notes = (*plan.notes, *([note] if note else []))
+    return replace(plan, grid=grid, mode=mode, blend=Blend.CROP, halo=halo, notes=notes)
+
+
+def as_blended(plan: Plan, source: Source, network: Network, note: str = "") -> Plan:
+    """Return the plan with overlapping tiles in place of cropped ones."""
+    notes: list[str] = []
+    grid = blended_grid(source, network, plan.settings, notes)
+    said = (*plan.notes, *notes, *([note] if note else []))
+    blend = plan.settings.blend or Blend.GAUSSIAN
+    return replace(plan, grid=grid, mode=Mode.BLEND, blend=blend, halo=None, notes=said)
+
+
+def blended_grid(
+    source: Source, network: Network, settings: RunSettings, notes: list[str]
+) -> TileGrid:
+    """Cut an image into overlapping tiles as the settings, else the model, suggest."""
+    tile, step = blended_tile_and_step(network.spec, settings.tile, settings.overlap, notes)
+    dims = network.spec.spatial_dims
+    return cut_image(
+        source.spatial_shape,
+        (tile,) * dims,
+        (step,) * dims,
+        stride=network.spec.stride,
+        crop=settings.blend is Blend.CROP,
+    )
+
+
+def _mode(source: Source, network: Network, settings: RunSettings) -> tuple[Mode, list[str]]:
+    spec, mode = network.spec, settings.mode
+    if mode is Mode.AUTO:
+        if spec.global_context and settings.tile is None and _small(source, network):
+            return Mode.WHOLE, [_AS_A_WHOLE]
+        field = known_field(network)
+        bounded = not spec.global_context if field is None else field.bounded
+        measured = bounded and left_open(settings) and worth_measuring(source, network)
+        mode = Mode.CALIBRATED if measured else Mode.BLEND
+    notes = []
+    if mode is Mode.BLEND and spec.global_context:
+        notes.append(seams_possible())
+    return mode, notes
+
+
+def seams_possible() -> str:
+    """Say what tiles do to a network that looks at its whole input."""
+    return (
+        "The network looks at its whole tile, so a tile can differ from the same place in "
+        "the whole image: seams are possible. Larger tiles and more overlap make them weaker."
+    )
 
 
 def _small(source: Source, network: Network) -> bool:
@@ -133,44 +253,28 @@ def _small(source: Source, network: Network) -> bool:
     return prod(source.spatial_shape) <= _WHOLE_TILES * tile_px
 
 
-def _tile_and_step(
-    network: Network, settings: RunSettings, notes: list[str]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _halo(network: Network, settings: RunSettings, mode: Mode) -> int:
+    """Return the context that a mode gives every core, in pixels."""
+    if mode is not Mode.CALIBRATED:
+        return required_halo(network, mode)
+    field, stride = known_field(network), network.spec.stride
+    likely = round_up(_LIKELY_HALO, stride)
+    if settings.tile is not None:
+        likely = min(likely, settings.tile // 4 // stride * stride)
+    if field is None or not field.bounded:
+        return likely
+    return min(likely, required_halo(network, Mode.EXACT))
+
+
+def _cropped_tile(network: Network, settings: RunSettings, device: torch.device, halo: int) -> int:
     stride = network.spec.stride
-    wanted = settings.tile or network.spec.tile
-    tile = round_up(wanted, stride)
-    if tile != wanted:
-        notes.append(
-            f"Tiles are {tile} px, not {wanted} px: this network needs multiples of {stride} px."
-        )
-    step = max(stride, int(tile * (1 - settings.overlap)) // stride * stride)
-    if step == tile and settings.overlap > 0:
-        notes.append(
-            f"Tiles of {tile} px cannot overlap by {settings.overlap:.0%}: this network needs "
-            f"steps of {stride} px. Larger tiles can."
-        )
-    dims = network.spec.spatial_dims
-    return (tile,) * dims, (step,) * dims
-
-
-def _exact_tile_and_step(
-    network: Network, settings: RunSettings
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Give every pixel of a core all the context its output depends on."""
-    spec = network.spec
-    field = receptive_field(network)
-    if not field.bounded:
-        why = ", ".join(spec.global_context[:3]) or "its answer depends on the size of its input"
-        raise ModelFitError(
-            f"'{spec.name}' looks at the whole of its input ({why}), so tiles can never equal "
-            "the whole image. Choose mode 'whole' if the image fits, else mode 'blend'."
-        )
-    halo = round_up(field.halo, spec.stride)
-    least = 2 * halo + spec.stride
-    tile = round_up(settings.tile or max(spec.tile, 4 * halo), spec.stride)
+    if settings.tile is None:
+        return crop_sizes(network.spec, halo)[0 if device.type == "cpu" else 1]
+    tile, least = round_up(settings.tile, stride), 2 * halo + stride
     if tile < least:
         raise SettingsError(
-            f"Tiles of {tile} px are too small for mode 'exact': this network needs {halo} px of "
-            f"context on every side. Choose a tile of at least {least} px, or leave it out."
+            f"Tiles of {tile} px are too small for mode '{settings.mode}': this network needs "
+            f"{halo} px of context on every side. Choose a tile of at least {least} px, or leave "
+            "it out."
         )
-    return (tile,) * spec.spatial_dims, (tile - 2 * halo,) * spec.spatial_dims
+    return tile

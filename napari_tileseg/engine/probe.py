@@ -8,8 +8,9 @@ It runs on strips as thin as the network allows, so that it takes seconds on a C
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,15 +18,14 @@ import torch
 from napari_tileseg.engine.tiles import round_up
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from napari_tileseg.engine.network import Network
+
+VERSION = 1
+"""Rises whenever the probe can find something else in the same network."""
 
 _LENGTHS = (512, 1024, 2048, 4096)
 _AT_ONCE_PX = 2**18
 _TOLERANCE = 1e-3
-
-_KNOWN: WeakKeyDictionary[Network, ReceptiveField] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -55,55 +55,103 @@ class ReceptiveField:
         return max(*self.before, *self.after)
 
 
+class Memory(Protocol):
+    """Keeps what probes found for longer than a program runs; `io.known_facts` has one."""
+
+    def get(self, network: Network, which: str) -> ReceptiveField | None:
+        """Return what was found, None if nothing is known."""
+
+    def put(self, network: Network, which: str, field: ReceptiveField) -> None:
+        """Remember what was found."""
+
+
+_memory: Memory | None = None
+_KNOWN: WeakKeyDictionary[Network, dict[str, ReceptiveField]] = WeakKeyDictionary()
+_AS_IT_IS, _FROZEN = "as it is", "norms frozen"
+
+
+def remember_in(memory: Memory | None) -> None:
+    """Look there before probing, and write there what was found."""
+    global _memory
+    _memory = memory
+
+
 def receptive_field(network: Network) -> ReceptiveField:
     """Probe a network on the CPU, once; its own module is not touched.
 
     Every phase of the stride is probed, at growing lengths until the NaN stays inside.
     """
-    known = _KNOWN.get(network)
-    if known is None:
-        known = _KNOWN[network] = _probed(network)
-    return known
+    known = known_field(network)
+    return _learnt(network, _AS_IT_IS, network) if known is None else known
+
+
+def frozen_field(network: Network) -> ReceptiveField:
+    """Probe a network as it is once its InstanceNorms are frozen; see `local_norm`."""
+    from napari_tileseg.engine.local_norm import with_local_norms
+
+    known = _recalled(network, _FROZEN)
+    return _learnt(network, _FROZEN, with_local_norms(network)) if known is None else known
+
+
+def known_field(network: Network) -> ReceptiveField | None:
+    """Return the receptive field if it was probed before, without probing."""
+    return _recalled(network, _AS_IT_IS)
+
+
+def _recalled(network: Network, which: str) -> ReceptiveField | None:
+    known = _KNOWN.setdefault(network, {})
+    if which not in known and _memory is not None:
+        found = _memory.get(network, which)
+        if found is not None:
+            known[which] = found
+    return known.get(which)
+
+
+def _learnt(network: Network, which: str, probed: Network) -> ReceptiveField:
+    field = _KNOWN.setdefault(network, {})[which] = _probed(probed)
+    if _memory is not None:
+        _memory.put(network, which, field)
+    return field
 
 
 def _probed(network: Network) -> ReceptiveField:
     module = copy.deepcopy(network.module).to("cpu", torch.float32).eval()
-    dims = network.spec.spatial_dims
+    network = replace(network, module=module)
     before, after, bounded, depends = [], [], True, False
-    for axis in range(dims):
-        left, right, inside, length = _along(module, network, axis)
+    for axis in range(network.spec.spatial_dims):
+        left, right, inside, length = _along(network, axis)
         before.append(left)
         after.append(right)
         bounded = bounded and inside
         if inside:
-            depends = depends or _size_dependent(module, network, axis, max(left, right), length)
+            depends = depends or _size_dependent(network, axis, max(left, right), length)
     return ReceptiveField(tuple(before), tuple(after), bounded and not depends, depends)
 
 
-def _along(module: nn.Module, network: Network, axis: int) -> tuple[int, int, bool, int]:
+def _along(network: Network, axis: int) -> tuple[int, int, bool, int]:
     left = right = 0
     for length in _LENGTHS:
         padded = round_up(length, network.spec.stride)
-        left, right, inside = _spread(module, network, axis, padded)
+        left, right, inside = _spread(network, axis, padded)
         if inside:
             break
     return left, right, inside, padded
 
 
 @torch.inference_mode()
-def _spread(module: nn.Module, network: Network, axis: int, length: int) -> tuple[int, int, bool]:
+def _spread(network: Network, axis: int, length: int) -> tuple[int, int, bool]:
     """Return how far NaNs in the middle reach to either side, and whether they stay inside."""
-    stride = network.spec.stride
+    stride, margin = network.spec.stride, network.spec.margin
     middle = length // 2 // stride * stride
     shape = _strip(network, axis, length)
-    at_once = max(1, _AT_ONCE_PX // (length * stride))
+    at_once = max(1, _AT_ONCE_PX // prod(shape))
     left = right = 0
     for first in range(0, stride, at_once):
         phases = range(middle + first, middle + min(first + at_once, stride))
         strips = torch.zeros((len(phases), len(network.spec.channels), *shape))
         for strip, place in zip(strips, phases, strict=True):
-            strip.select(axis + 1, place).fill_(torch.nan)
-        answers = module(strips)
+            strip.select(axis + 1, place + margin).fill_(torch.nan)
+        answers = network.logits(strips)
         for answer, place in zip(answers, phases, strict=True):
             other = [dim for dim in range(answer.ndim) if dim != axis + 1]
             reached = answer.isnan().any(dim=other).nonzero().flatten()
@@ -118,19 +166,20 @@ def _spread(module: nn.Module, network: Network, axis: int, length: int) -> tupl
 
 
 @torch.inference_mode()
-def _size_dependent(module: nn.Module, network: Network, axis: int, halo: int, length: int) -> bool:
+def _size_dependent(network: Network, axis: int, halo: int, length: int) -> bool:
     """Compare the same pixels in two inputs of different length, away from the far end."""
     more = round_up(max(64, length // 3), network.spec.stride)
     generator = torch.Generator().manual_seed(0)
     channels = len(network.spec.channels)
     long = torch.rand((1, channels, *_strip(network, axis, length + more)), generator=generator)
-    short = long.narrow(axis + 2, 0, length)
-    ours = module(long).narrow(axis + 2, 0, length - halo - 1)
-    theirs = module(short).narrow(axis + 2, 0, length - halo - 1)
+    short = long.narrow(axis + 2, 0, long.shape[axis + 2] - more)
+    ours = network.logits(long).narrow(axis + 2, 0, length - halo - 1)
+    theirs = network.logits(short).narrow(axis + 2, 0, length - halo - 1)
     return bool((ours - theirs).abs().max() > _TOLERANCE * (theirs.std() + 1e-12))
 
 
 def _strip(network: Network, axis: int, length: int) -> list[int]:
+    """Return the size of an input that is long on one axis and as thin as can be on others."""
     shape = [network.spec.stride] * network.spec.spatial_dims
     shape[axis] = length
-    return shape
+    return [size + 2 * network.spec.margin for size in shape]

@@ -202,6 +202,7 @@ def test_the_estimate_of_many_tiles_is_a_matter_of_moments(session: Session) -> 
 
     source = Source(Huge())
     session.set_image(source, ImageFacts("huge", source.spatial_shape, ("grey",), "uint8"))
+    session.set_settings(RunSettings(mode=Mode.BLEND))
     session.set_model(network(), "stub")
     assert session.view.estimate.startswith("17,")
 
