@@ -24,7 +24,8 @@ _SAMPLES = 8
 class UniformTiles:
     """Remembers the logits of tiles in which every channel has one single value.
 
-    It holds for one network, one normalisation and one precision: one object for each run.
+    It holds for one network, one normalisation and one precision: one object for each run, and
+    for each plane where statistics of the plane are frozen into the network.
 
     Parameters
     ----------
