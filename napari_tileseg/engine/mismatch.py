@@ -55,7 +55,9 @@ class MismatchReport:
         """The share of pixels that differ, 0-1; None if nothing was compared."""
         return self.differing / self.pixels if self.pixels else None
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
         if not self.pixels:
             return "No two tiles overlap, so there was nothing to compare at their borders."
         if not self.differing:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_tileseg.engine.mismatch import MismatchReport, SeamWatch
+from napari_tileseg.engine.mismatch import MismatchReport, SeamWatch, _spread
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.tiles import cut_image
 from stubs import Echo, Ramp, network
@@ -129,6 +129,11 @@ def test_no_more_pairs_are_compared_than_asked_for_and_they_are_spread(at_most):
     assert found.pairs == at_most
 
 
+def test_pairs_do_not_fall_in_with_the_rows_of_a_grid():
+    columns = [number % 32 for number in _spread(range(64 * 32), 64)]
+    assert len(set(columns)) > 20
+
+
 def test_pairs_are_chosen_from_all_planes_and_from_the_tiles_that_come():
     grid = cut_image((40, 40), (16, 16), (8, 8), stride=1, crop=True)
     model = network(Echo())
@@ -152,5 +157,5 @@ def test_pairs_are_chosen_from_all_planes_and_from_the_tiles_that_come():
     ],
 )
 def test_the_report_is_a_plain_sentence(report, words):
-    assert words in str(report)
-    assert str(report).endswith(".")
+    assert words in report.sentence
+    assert report.sentence.endswith(".")
