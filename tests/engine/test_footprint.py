@@ -67,7 +67,7 @@ def peak(module: nn.Module, side: int = 512, **options: object) -> int:
 def test_what_nobody_holds_any_more_costs_nothing():
     map_of_16 = 16 * 512**2 * 4
     assert 2 * map_of_16 < peak(Chain()) < 3 * map_of_16
-    assert peak(Chain(joins=True)) - peak(Chain()) == pytest.approx(1.15 * map_of_16, rel=0.1)
+    assert peak(Chain(joins=True)) - peak(Chain()) == pytest.approx(1.15 * map_of_16, rel=0.25)
 
 
 def test_memory_grows_with_the_pixels_and_the_batch():
