@@ -78,8 +78,8 @@ class FrozenNorms:
 
         Returns
         -------
-        Whether the statistics are others than before the call. Copies of the network do not
-        know about it and have to be made again.
+        Whether the statistics are others than before the call. Then copies of the network, and
+        answers that were kept to be used again, belong to another plane.
         """
         if plane == self._plane:
             return False
