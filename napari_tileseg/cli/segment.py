@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.plan import make_plan
-from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.predict import stream_plan
+from napari_tileseg.engine.settle import settle
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import OutputError
@@ -70,10 +70,9 @@ def plan_job(
 
 
 def settled(job: Job) -> Job:
-    """Decide the precision, by measuring if it is left open, so that it is known and stays."""
-    job.network.module.to(job.plan.device).eval()
+    """Decide what has to be measured on the image, so that it is known and stays."""
     with memory_errors_explained(job.plan.device):
-        return replace(job, plan=resolved_precision(job.plan, job.source, job.network))
+        return replace(job, plan=settle(job.plan, job.source, job.network))
 
 
 def run_job(

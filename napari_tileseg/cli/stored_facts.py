@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.engine.settle import Found, settled_as
 from napari_tileseg.io.label_store import stored_facts
-from napari_tileseg.settings import Precision
+from napari_tileseg.settings import Mode, Precision, Tta
 
 if TYPE_CHECKING:
     from napari_tileseg.cli.segment import Job
@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 
 def as_before(job: Job, path: Path) -> Plan:
     """Take over what the first run decided by measuring, so that it is not decided anew."""
-    before = stored_facts(path).get("precision")
-    if job.plan.precision is not Precision.AUTO or before is None:
+    before = stored_facts(path)
+    try:
+        found = Found(
+            mode=Mode(before["mode"]),
+            halo=before["halo"],
+            tile=max(before["tile"]),
+            batch=before["batch"],
+            precision=Precision(before["precision"]),
+        )
+    except KeyError:  # of another version: the comparison of facts names the difference
         return job.plan
-    return replace(job.plan, precision=Precision(before))
+    return settled_as(job.plan, job.source, job.network, found)
 
 
 def facts_of(job: Job, plan: Plan, out: Path) -> dict[str, Any]:
     """Return everything that the labels depend on."""
-    import torch
-
-    on_cpu = plan.device.type == "cpu"
     return {
         "image": job.opened.path.name,
         **_file_facts(job.opened.path, out),
@@ -36,13 +41,17 @@ def facts_of(job: Job, plan: Plan, out: Path) -> dict[str, Any]:
         "channels": list(plan.channels),
         "mode": plan.mode.value,
         "blend": plan.blend.value,
+        "halo": plan.halo,
         "tile": list(plan.tile),
         "second tile": [axis.starts[1] if len(axis) > 1 else 0 for axis in plan.grid.axes],
         "batch": plan.batch,
         "precision": plan.precision.value,
         "device": plan.device.type,
+        "variants": plan.tta.value if plan.tta is Tta.NONE else f"{plan.tta}, {plan.tta_mean}",
+        "compiled": plan.compile,
+        "empty tiles skipped": plan.skip_empty,
         # sums are split among the threads, and so rounded in another order
-        "number of threads (OMP_NUM_THREADS)": torch.get_num_threads() if on_cpu else "any",
+        "number of threads (OMP_NUM_THREADS)": plan.threads or "any",
     }
 
 

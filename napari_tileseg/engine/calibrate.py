@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -197,7 +197,8 @@ def _compared(
     for part, labels in zip(
         parts, _labels(np.stack(shown), network, plan, scaling, check), strict=True
     ):
-        differ = whole[(..., *part)] != labels
+        where: tuple[Any, ...] = (..., *part)
+        differ = whole[where] != labels
         if network.spec.task is Task.MULTILABEL:
             differ = differ.any(axis=0)
         yield differ, _distances(part, window)

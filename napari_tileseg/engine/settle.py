@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.calibrate import calibrated_halo
-from napari_tileseg.engine.geometry import required_halo
+from napari_tileseg.engine.geometry import cropped_grid, required_halo
 from napari_tileseg.engine.normalise import scaling_for
-from napari_tileseg.engine.plan import as_blended, as_cropped, seams_possible, worth_measuring
+from napari_tileseg.engine.plan import (
+    as_blended,
+    as_cropped,
+    left_open,
+    seams_possible,
+    worth_measuring,
+)
 from napari_tileseg.engine.precision import resolved_precision
 from napari_tileseg.engine.probe import receptive_field
+from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.engine.tune import tuned
-from napari_tileseg.settings import Mode
+from napari_tileseg.settings import Blend, Mode, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +32,25 @@ if TYPE_CHECKING:
 
 _CHEAP = 1.1
 """Exact tiles that show the network so many times the pixels of the image are cheap enough."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What settling a plan came to, as far as it is needed to settle another one likewise.
+
+    Attributes
+    ----------
+    mode, halo, batch, precision
+        As in `Plan`.
+    tile
+        The largest side of a tile, in pixels.
+    """
+
+    mode: Mode
+    halo: int | None
+    tile: int
+    batch: int
+    precision: Precision
 
 
 def settle(
@@ -65,6 +91,29 @@ def settle(
     if plan.mode.crops and worth_measuring(source, network):
         plan = tuned(plan, source, network, check)
     return replace(plan, settled=True)
+
+
+def settled_as(plan: Plan, source: Source, network: Network, found: Found) -> Plan:
+    """Return a settled plan with what an earlier run found, as far as it was left open.
+
+    What a person chose otherwise stays as chosen; whoever compares the two plans sees it.
+    """
+    wanted = plan.settings
+    tile = wanted.tile or found.tile
+    if plan.mode is not found.mode and left_open(wanted):
+        plan = replace(plan, mode=found.mode, halo=found.halo)
+    if plan.mode.crops and plan.mode is found.mode and found.halo is not None:
+        roomy = max(tile, 2 * found.halo + network.spec.stride)
+        grid = cropped_grid(source, network, found.halo, round_up(roomy, network.spec.stride))
+        plan = replace(plan, grid=grid, blend=Blend.CROP, halo=found.halo)
+    elif plan.mode is Mode.BLEND:
+        plan = as_blended(plan, source, network)
+    return replace(
+        plan,
+        batch=wanted.batch or found.batch,
+        precision=found.precision if plan.precision is Precision.AUTO else plan.precision,
+        settled=True,
+    )
 
 
 def _with_mode(
