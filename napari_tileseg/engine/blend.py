@@ -11,6 +11,7 @@ over the neighbours of a tile, once for each way in which neighbours can lie.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache, reduce
 from itertools import product
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class Shares:
     Parameters
     ----------
     grid
-        The tiles.
+        All tiles of a plane or volume.
     blend
         The window over a tile.
     device
@@ -51,16 +52,25 @@ class Shares:
         self._grid = grid
         self._blend = blend
         self._device = torch.device(device)
-        self._window = window(blend, grid.tile_shape)
+        if blend is not Blend.CROP:
+            self._window = window(blend, grid.tile_shape)
         self._kept = lru_cache(_KEPT)(self._normalised)
 
     def of(self, tile: Tile) -> torch.Tensor:
-        """Return the share of a tile, float32, in the shape of its core."""
+        """Return the share of a tile, float32, in the shape of its core.
+
+        The tile may come from a section of the grid: then its core is only a part of it.
+        """
+        if self._blend is Blend.CROP:
+            return self._whole(tuple(part.stop - part.start for part in tile.core))
         offsets = tuple(
-            axis.neighbours(index) if self._blend is not Blend.CROP else (0,)
-            for axis, index in zip(self._grid.axes, tile.index, strict=True)
+            axis.neighbours(bisect_left(axis.starts, part.start))
+            for axis, part in zip(self._grid.axes, tile.outer, strict=True)
         )
         return self._kept(offsets, tuple((part.start, part.stop) for part in tile.core_within))
+
+    def _whole(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.ones((), device=self._device).expand(shape)
 
     def _normalised(
         self, offsets: tuple[tuple[int, ...], ...], core: tuple[tuple[int, int], ...]

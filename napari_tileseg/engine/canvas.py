@@ -59,7 +59,7 @@ class Merged:
     def all_final(self) -> bool:
         """Whether the whole core is final."""
         sizes = [prod(part.stop - part.start for part in box) for box in self.final]
-        return sum(sizes) == self.sums[0].numel()
+        return bool(sum(sizes) == self.sums[0].numel())
 
 
 class Canvas:

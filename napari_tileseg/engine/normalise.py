@@ -7,6 +7,7 @@ for prediction and training alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -55,16 +56,26 @@ class Scaling:
         What float32 can hold travels as it is; wider numbers are shifted before they leave.
         """
         target = tiles.device if device is None else torch.device(device)
-        per_channel = (1, -1) + (1,) * (tiles.ndim - 2)
+        dims = tiles.ndim - 2
         if tiles.dtype in _WIDE:
-            shift = torch.tensor(self.shift, dtype=torch.float64).view(per_channel)
-            shifted = (tiles.to(torch.float64) - shift).to(torch.float32).to(target)
+            shift = _on_device(self.shift, tiles.device, torch.float64, dims)
+            shifted = (tiles.to(torch.float64) - shift).to(torch.float32)
+            shifted = shifted.to(target, non_blocking=True)
         else:
-            shift = torch.tensor(self.shift, dtype=torch.float32, device=target).view(per_channel)
-            shifted = tiles.to(target).to(torch.float32) - shift
-        factor = torch.tensor(self.factor, device=target).view(per_channel)
-        offset = torch.tensor(self.offset, device=target).view(per_channel)
+            shift = _on_device(self.shift, target, torch.float32, dims)
+            shifted = tiles.to(target, non_blocking=True).to(torch.float32) - shift
+        factor = _on_device(self.factor, target, torch.float32, dims)
+        offset = _on_device(self.offset, target, torch.float32, dims)
         return torch.addcmul(offset, shifted, factor)
+
+
+@lru_cache(64)
+def _on_device(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype, dims: int
+) -> torch.Tensor:
+    """Bring one number a channel to a device, once: each transfer would wait for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, *(1,) * dims)
 
 
 def scaling_for(

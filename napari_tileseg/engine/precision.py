@@ -108,12 +108,12 @@ def compare(
     equal, pixels, margins = 0, 0, []
     seconds: list[list[float]] = [[], []]
     for forward in full_and_half:
-        forward(pieces[0])
+        forward(torch.from_numpy(pieces[0]))
     for piece in pieces:
         answers = []
         for forward, times in zip(full_and_half, seconds, strict=True):
             start = time.perf_counter()
-            answers.append(network.evidence(forward(piece)[0]).cpu())
+            answers.append(network.evidence(forward(torch.from_numpy(piece))[0]).cpu())
             times.append(time.perf_counter() - start)
         labels = [network.decide(answer) for answer in answers]
         differ = labels[0] != labels[1]

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from bisect import bisect_left
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from napari_tileseg.engine.blend import Shares
-from napari_tileseg.engine.canvas import UNIT, Canvas, Merged
-from napari_tileseg.engine.device import memory_errors_explained
+from napari_tileseg.engine.canvas import LIMIT, UNIT, Canvas
+from napari_tileseg.engine.compiled import compiled
+from napari_tileseg.engine.device import (
+    autocast,
+    in_fast_layout,
+    memory_errors_explained,
+    prepared,
+)
 from napari_tileseg.engine.forward import Forward
+from napari_tileseg.engine.frozen_norm import FrozenNorms, measured_core
 from napari_tileseg.engine.interrupt import Interrupt
+from napari_tileseg.engine.meter import Meter
+from napari_tileseg.engine.mismatch import SeamWatch
+from napari_tileseg.engine.network import extremes
 from napari_tileseg.engine.normalise import scaling_for
-from napari_tileseg.engine.precision import resolved_precision
+from napari_tileseg.engine.pipeline import ReadAhead
+from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.schedule import Focus, Schedule
+from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles, sections_of
+from napari_tileseg.engine.settle import settle
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.engine.transfer import Landing, staged
+from napari_tileseg.engine.tta import variants
+from napari_tileseg.engine.uniform import UniformTiles
+from napari_tileseg.settings import Blend, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.canvas import Box
+    from napari_tileseg.engine.canvas import Box, Merged
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.schedule import Batch, Unit
     from napari_tileseg.engine.source import Source
-    from napari_tileseg.engine.tiles import Tile
+    from napari_tileseg.engine.tiles import Tile, TileGrid
+
+_LOG = logging.getLogger(__name__)
+
+_READERS_BESIDE_GPU = 4
+_AHEAD_OF_GPU = 3
+"""Threads that read, and batches read ahead; on a CPU one of each, the network needs the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,24 +96,28 @@ def stream_plan(
     focus: Focus | None = None,
     should_stop: Callable[[], bool] | None = None,
     provisional: bool = True,
-    wanted: NDArray[np.bool_] | None = None,
+    wanted: Callable[[TileGrid], NDArray[np.bool_]] | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[Patch]:
     """Run a plan.
 
     Parameters
     ----------
     plan, source, network
-        What to do, on what, with what.
+        What to do, on what, with what. What the plan leaves open is measured first.
     focus
         Where to begin; may move while the run goes on.
     should_stop
-        Asked before each tile and inside the network; True raises `Cancelled`.
+        Asked before each batch and inside the network; True raises `Cancelled`.
     provisional
         Whether to show what may still change: one patch for each tile that has neighbours to
         come. Final patches alone cover every pixel exactly once.
     wanted
-        (*planes, tiles) bool: the tiles to compute, all of them if None. Pixels under a tile
-        that is left out are never final; the others get the same bits as in a full run.
+        Returns which tiles of a grid to compute, (*planes, tiles) bool; all of them if None.
+        Pixels under a tile that is left out are never final; the others get the same bits as
+        in a full run.
+    meter
+        Is told what the time goes to, and how far tiles disagree.
 
     Yields
     ------
@@ -94,125 +129,263 @@ def stream_plan(
     Cancelled, ImageError, NetworkError, DeviceError
         Everything yielded before stays right.
     """
-    network.module.to(plan.device).eval()
+    meter = Meter(plan.device) if meter is None else meter
+    prepared(network.module, plan.device)
     interrupt = Interrupt(should_stop)
-    schedule = Schedule(plan.grid, plan.leading_shape, focus, wanted)
-    with interrupt.within(network.module), memory_errors_explained(plan.device):
+    with memory_errors_explained(plan.device):
         scaling = scaling_for(
             source, network.spec.normalisation, plan.channels, network.spec.name, interrupt.check
         )
-        with interrupt.computing():
-            plan = resolved_precision(plan, source, network, scaling)
-        forward = Forward(network, scaling, plan.device, plan.precision)
-        run = _Run(plan, source, network, forward, interrupt, wanted)
-        while True:
-            plane, numbers = schedule.take(plan.batch)
-            if not numbers:
-                return
-            for tiles in _of_one_shape([plan.grid[number] for number in numbers]):
-                yield from run.batch(plane, tiles, provisional)
+        with interrupt.within(network.module), interrupt.computing():
+            plan = settle(plan, source, network, scaling, interrupt.check)
+        run = _Run(plan, source, network, scaling, interrupt, meter, wanted)
+        with run.interruptible():
+            yield from run.patches(focus or Focus(), provisional)
+    for sentence in meter.report().sentences:
+        _LOG.info(sentence)
 
 
-def _of_one_shape(tiles: list[Tile]) -> list[list[Tile]]:
-    """Part tiles by their size: those at the far borders can be smaller."""
-    parts: dict[tuple[int, ...], list[Tile]] = {}
-    for tile in tiles:
-        parts.setdefault(tile.shape, []).append(tile)
-    return list(parts.values())
+@dataclass(frozen=True)
+class _Piece:
+    """Labels of a box of one plane: a part of what is on its way back from the device."""
+
+    plane: tuple[int, ...]
+    box: Box
+    final: bool
+    labels: Landing
+    part: Box
+    probabilities: Landing | None = None
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What a tile has changed, on its way back from the device."""
+
+    low_high: Landing
+    pieces: tuple[_Piece, ...]
 
 
 class _Run:
-    """The state of one run: a canvas for each plane that is begun, and how far it is."""
+    """The state of one run: a canvas for each section that is begun, and how far it is."""
 
     def __init__(
         self,
         plan: Plan,
         source: Source,
         network: Network,
-        forward: Forward,
+        scaling: Scaling,
         interrupt: Interrupt,
-        wanted: NDArray[np.bool_] | None,
+        meter: Meter,
+        wanted: Callable[[TileGrid], NDArray[np.bool_]] | None,
     ) -> None:
         self._plan = plan
-        self._forward = forward
         self._interrupt = interrupt
-        self._wanted = wanted
-        self._total = plan.n_tiles if wanted is None else int(wanted.sum())
-        self._source = source
-        self._network = network
+        self._meter = meter
+        crop = plan.blend is Blend.CROP
+        self._sections = sections_of(plan.grid, network.spec.n_outputs, crop=crop)
+        self._wanted = None if wanted is None else [wanted(grid) for grid in self._sections]
+        width = max(grid.axes[-1].edges[-1] - grid.axes[-1].edges[0] for grid in self._sections)
+        self._source = source.for_sweep(plan.tile, width)
+        self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
+        self._network = network if self._frozen is None else self._frozen.network
+        computing = compiled(self._network) if plan.compile else self._network
+        self._forward = Forward(
+            computing,
+            scaling,
+            plan.device,
+            plan.precision,
+            at_once=plan.batch,
+            halo=plan.halo,
+            looks=variants(plan.tta, network.spec.spatial_dims),
+            mean=plan.tta_mean,
+        )
+        self._scaling = scaling
         self._shares = Shares(plan.grid, plan.blend, plan.device)
-        self._canvases: dict[tuple[int, ...], Canvas] = {}
+        self._seams = SeamWatch(
+            plan.grid,
+            self._network,
+            leading_shape=plan.leading_shape,
+            wanted=None if wanted is None else wanted(plan.grid),
+        )
+        self._uniform = UniformTiles()
+        self._canvases: dict[Unit, Canvas] = {}
         self._done = 0
 
-    def batch(
-        self, plane: tuple[int, ...], tiles: list[Tile], provisional: bool
-    ) -> Iterator[Patch]:
-        canvas = self._canvases.get(plane)
-        if canvas is None:
-            canvas = self._canvases[plane] = self._new_canvas(plane)
-        with self._interrupt.computing():
-            raw = [read_tile(self._source, plane, tile, self._plan.channels) for tile in tiles]
-            batch = self._forward(np.stack(raw))
-        for tile, logits in zip(tiles, batch, strict=True):
-            with torch.inference_mode():
-                evidence = self._network.evidence(logits)
-                merged = canvas.add(tile, evidence, self._shares.of(tile))
-                labels = self._network.decide(merged.sums).cpu().numpy()
-            self._done += 1
-            if provisional and not merged.all_final:
-                yield self._patch(plane, tile, tile.core, labels, final=False)
-            for box in merged.final:
-                yield self._patch(plane, tile, box, labels, final=True, merged=merged)
-        if canvas.complete:
-            del self._canvases[plane]
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let the network be stopped between any two layers, unless it is one compiled piece."""
+        module = nn.Module() if self._plan.compile else self._network.module
+        with self._interrupt.within(module):
+            yield
 
-    def _new_canvas(self, plane: tuple[int, ...]) -> Canvas:
-        wanted = None if self._wanted is None else self._wanted[plane]
+    def patches(self, focus: Focus, provisional: bool) -> Iterator[Patch]:
+        """Compute everything that is wanted."""
+        plan = self._plan
         outputs = self._network.spec.n_outputs
-        return Canvas(self._plan.grid, outputs, self._plan.device, wanted)
+        merges = plan.blend is not Blend.CROP
+        schedule = Schedule(
+            self._sections,
+            plan.leading_shape,
+            focus,
+            self._wanted,
+            near=near_tiles(plan.grid, outputs) if merges else None,
+            crowded=lambda: self._live_bytes() > CARRY_BYTES,
+        )
+        on_gpu = plan.device.type != "cpu"
+        held: deque[_Computed] = deque()
+        with ReadAhead(
+            schedule,
+            self._read,
+            count=plan.batch,
+            depth=_AHEAD_OF_GPU if on_gpu else 1,
+            workers=_READERS_BESIDE_GPU if on_gpu else 1,
+        ) as ahead:
+            for batch, raw in ahead:
+                held.extend(self._computed(batch, raw, provisional))
+                # a GPU goes on with the next batch while the labels of this one travel
+                while len(held) > (plan.batch if on_gpu else 0):
+                    yield from self._landed(held.popleft(), schedule.total)
+            while held:
+                yield from self._landed(held.popleft(), schedule.total)
+        self._meter.mismatch = self._seams.result
 
-    def _patch(
+    def _read(self, batch: Batch) -> torch.Tensor:
+        plan, grid = self._plan, self._sections[batch.section]
+        with self._meter.stage("read"):
+            tiles = [
+                read_tile(self._source, batch.plane, grid[number], plan.channels, plan.margin)
+                for number in batch.numbers
+            ]
+            return staged(np.stack(tiles), plan.device)
+
+    def _computed(self, batch: Batch, raw: torch.Tensor, provisional: bool) -> Iterator[_Computed]:
+        grid = self._sections[batch.section]
+        canvas = self._canvas(batch)
+        with self._interrupt.computing(), self._meter.stage("network"):
+            self._freeze(batch.plane)
+            answers = self._logits(raw)
+        for number, logits in zip(batch.numbers, answers, strict=True):
+            with self._meter.stage("merge"), torch.inference_mode():
+                computed = self._merged(batch.plane, grid[number], canvas, logits, provisional)
+            yield computed
+        if canvas.complete:
+            del self._canvases[batch.unit]
+
+    def _logits(self, raw: torch.Tensor) -> list[torch.Tensor]:
+        """Ask the network for what it has not answered before: tiles of one value are alike."""
+        keys = [self._uniform.key(one.numpy()) for one in raw]
+        answers = [self._uniform.get(key) for key in keys]
+        missing = [index for index, answer in enumerate(answers) if answer is None]
+        if missing:
+            asked = raw if len(missing) == len(raw) else raw[missing]
+            for index, logits in zip(missing, self._forward(asked), strict=True):
+                answers[index] = logits
+                self._uniform.put(keys[index], logits)
+        return [answer for answer in answers if answer is not None]
+
+    def _merged(
         self,
         plane: tuple[int, ...],
         tile: Tile,
-        box: Box,
-        labels: NDArray[Any],
-        *,
-        final: bool,
-        merged: Merged | None = None,
-    ) -> Patch:
-        inside: tuple[Any, ...] = tuple(
-            slice(part.start - core.start, part.stop - core.start)
-            for part, core in zip(box, tile.core, strict=True)
-        )
-        leading = (1,) * len(plane)
-        block = labels[(..., *inside)]
-        shape = [part.stop - part.start for part in box]
-        probabilities = None
-        if merged is not None and self._plan.probabilities:
-            sums = merged.sums[(slice(None), *inside)].float() / UNIT
-            sure = self._network.probabilities(sums)
-            probabilities = sure.cpu().numpy().reshape(len(sure), *leading, *shape)
+        canvas: Canvas,
+        logits: torch.Tensor,
+        provisional: bool,
+    ) -> _Computed:
+        low_high = Landing(extremes(logits))
+        self._seams.saw(plane, self._in_whole_grid(tile), logits)
+        merged = canvas.add(tile, self._evidence(logits, low_high), self._shares.of(tile))
+        self._meter.tiles(1)
+        return _Computed(low_high, tuple(self._pieces(plane, tile, merged, provisional)))
+
+    def _pieces(
+        self, plane: tuple[int, ...], tile: Tile, merged: Merged, provisional: bool
+    ) -> Iterator[_Piece]:
+        together = None
+        if provisional:
+            together = Landing(self._network.decide(merged.sums))
+            if not merged.all_final:
+                everything = tuple(slice(None) for _ in tile.core)
+                yield _Piece(plane, tile.core, False, together, everything)
+        for box in merged.final:
+            part = tuple(
+                slice(inner.start - core.start, inner.stop - core.start)
+                for inner, core in zip(box, tile.core, strict=True)
+            )
+            sums = merged.sums[(slice(None), *part)]
+            sure = None
+            if self._plan.probabilities:
+                sure = Landing(self._network.probabilities(sums.float() / UNIT))
+            if together is not None:
+                yield _Piece(plane, box, True, together, part, sure)
+            else:
+                alone = Landing(self._network.decide(sums))
+                yield _Piece(plane, box, True, alone, tuple(slice(None) for _ in part), sure)
+
+    def _evidence(self, logits: torch.Tensor, low_high: Landing) -> torch.Tensor:
+        """Shift logits to where they can be added, unless they are there already."""
+        spec = self._network.spec
+        if spec.task is Task.MULTICLASS and logits.device.type == "cpu":
+            low, high = low_high.array()
+            if low >= -LIMIT and high <= LIMIT:
+                return logits
+        return self._network.evidence(logits)
+
+    def _landed(self, computed: _Computed, total: int) -> Iterator[Patch]:
+        self._network.require_finite(computed.low_high.tensor())
+        self._done += 1
+        for piece in computed.pieces:
+            yield self._patch(piece, total)
+
+    def _patch(self, piece: _Piece, total: int) -> Patch:
+        shape = [1] * len(piece.plane) + [part.stop - part.start for part in piece.box]
+        inside: tuple[Any, ...] = (..., *piece.part)
+        labels = piece.labels.array()[inside]
+        several = labels.shape[: labels.ndim - len(piece.box)]
+        sure = None if piece.probabilities is None else piece.probabilities.array()
         return Patch(
-            region=(*(slice(index, index + 1) for index in plane), *box),
-            labels=block.reshape(*block.shape[: block.ndim - len(box)], *leading, *shape),
-            final=final,
+            region=(*(slice(index, index + 1) for index in piece.plane), *piece.box),
+            labels=labels.reshape(*several, *shape),
+            final=piece.final,
             tiles_done=self._done,
-            tiles_total=self._total,
-            probabilities=probabilities,
+            tiles_total=total,
+            probabilities=None if sure is None else sure.reshape(len(sure), *shape),
         )
 
+    def _canvas(self, batch: Batch) -> Canvas:
+        canvas = self._canvases.get(batch.unit)
+        if canvas is None:
+            wanted = None if self._wanted is None else self._wanted[batch.section][batch.plane]
+            grid, outputs = self._sections[batch.section], self._network.spec.n_outputs
+            canvas = self._canvases[batch.unit] = Canvas(grid, outputs, self._plan.device, wanted)
+        return canvas
 
-def read_tile(
-    source: Source, plane: tuple[int, ...], tile: Tile, channels: tuple[int, ...]
-) -> NDArray[Any]:
-    """Read what the network sees, (channels, *tile); past the end the image is mirrored."""
-    inside = tuple(
-        slice(part.start, min(part.stop, size))
-        for part, size in zip(tile.outer, source.spatial_shape, strict=True)
-    )
-    block = source.read(plane, inside, channels)
-    missing = [(0, part.stop - kept.stop) for part, kept in zip(tile.outer, inside, strict=True)]
-    if any(after for _, after in missing):
-        block = np.pad(block, [(0, 0), *missing], mode="symmetric")
-    return block
+    def _live_bytes(self) -> int:
+        return sum(canvas.live_bytes for canvas in self._canvases.values())
+
+    def _in_whole_grid(self, tile: Tile) -> Tile:
+        """Give a tile of a section the number that it has in the plane."""
+        index = tuple(
+            bisect_left(axis.starts, part.start)
+            for axis, part in zip(self._plan.grid.axes, tile.outer, strict=True)
+        )
+        return replace(tile, index=index)
+
+    def _freeze(self, plane: tuple[int, ...]) -> None:
+        """Take the norms of the network to the statistics of a plane, where they are frozen."""
+        if self._frozen is None:
+            return
+        with autocast(self._plan.device, self._plan.precision):
+            other = self._frozen.freeze(plane, lambda: self._shown(plane), self._interrupt.check)
+        if other:
+            self._uniform = UniformTiles()
+
+    def _shown(self, plane: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, Box]]:
+        """Yield what the network is shown of each tile of a plane, and what counts of it."""
+        plan, spec = self._plan, self._network.spec
+        for tile in plan.grid:
+            raw = read_tile(self._source, plane, tile, plan.channels, plan.margin)
+            pixels = self._scaling.apply(torch.from_numpy(raw[None]), plan.device)
+            core = measured_core(
+                tile, self._source.spatial_shape, stride=spec.stride, margin=plan.margin
+            )
+            yield in_fast_layout(pixels), core

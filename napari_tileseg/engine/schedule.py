@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.tiles import TileGrid
+
+_LOOKED_THROUGH = 8
+"""A batch of equal shapes is picked from this many times its tiles."""
 
 
 class Focus:
@@ -53,80 +57,153 @@ class Focus:
             return self._state
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Tiles of one shape to be computed at once.
+
+    Attributes
+    ----------
+    plane
+        An index on each leading axis.
+    section
+        Which of the grids that a plane is cut into.
+    numbers
+        The numbers of the tiles in that grid.
+    """
+
+    plane: tuple[int, ...]
+    section: int
+    numbers: tuple[int, ...]
+
+    @property
+    def unit(self) -> tuple[tuple[int, ...], int]:
+        """The section of a plane that the tiles belong to."""
+        return self.plane, self.section
+
+
+Unit = tuple[tuple[int, ...], int]
+
+
 class Schedule:
     """Hands out every tile of every plane once.
 
-    Without a focus tiles come in raster order, which needs the least memory; with one they
-    come by their distance to it, and what is left is put in order again whenever it moves.
+    Without a focus tiles come in raster order, which needs the least memory. With one the
+    tiles nearest to it come first, and the rest in raster order: what waits at the border of
+    a patch that is finished takes memory, so the patch is only as large as `near` says. What
+    is left is put in order again whenever the focus moves.
 
     Parameters
     ----------
-    grid
-        The tiles of one plane.
+    sections
+        The tiles of one plane: one grid, or several from left to right.
     leading_shape
         How many planes there are along each leading axis.
     focus
         Where to begin.
     wanted
-        (*leading_shape, tiles) bool: the tiles to hand out; all of them if None.
+        For each section (*leading_shape, tiles) bool: the tiles to hand out; all if None.
+    near
+        How many tiles come by their distance to the focus; all if None.
+    crowded
+        Says whether no further patch may be begun, since memory is short.
     """
 
     def __init__(
         self,
-        grid: TileGrid,
+        sections: Sequence[TileGrid],
         leading_shape: tuple[int, ...] = (),
         focus: Focus | None = None,
-        wanted: NDArray[np.bool_] | None = None,
+        wanted: Sequence[NDArray[np.bool_]] | None = None,
+        near: int | None = None,
+        crowded: Callable[[], bool] | None = None,
     ) -> None:
-        self._grid = grid
-        self._wanted = wanted
-        self._planes = [
-            plane for plane in np.ndindex(*leading_shape) if wanted is None or wanted[plane].any()
-        ]
+        self._sections = sections
         self._focus = focus or Focus()
-        self._pending: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+        self._near = near
+        self._crowded = crowded or (lambda: False)
+        self._pending: dict[Unit, NDArray[np.bool_]] = {}
+        for plane in np.ndindex(*leading_shape):
+            for number, grid in enumerate(sections):
+                tiles = np.ones(len(grid), bool) if wanted is None else wanted[number][plane].copy()
+                if tiles.any():
+                    self._pending[plane, number] = tiles
+        self.total = int(sum(tiles.sum() for tiles in self._pending.values()))
         self._seen_version = -1
-        self._plane: tuple[int, ...] = ()
+        self._unit: Unit | None = None
         self._queue: list[int] = []
 
-    def take(self, count: int) -> tuple[tuple[int, ...], list[int]]:
-        """Return the next plane and up to `count` of its tiles; no tile when all are taken."""
-        version, point, extent = self._focus.state
-        if version != self._seen_version or not self._queue:
-            self._seen_version = version
-            self._put_in_order(point, extent)
-        numbers = [self._queue.pop() for _ in range(min(count, len(self._queue)))]
-        if numbers:
-            self._pending[self._plane][numbers] = False
-            if not self._queue:
-                self._planes.remove(self._plane)
-                del self._pending[self._plane]
-        return self._plane, numbers
+    @property
+    def moved(self) -> bool:
+        """Whether the focus has moved since tiles were last put in order."""
+        return self._focus.state[0] != self._seen_version
 
-    def _put_in_order(
-        self, point: tuple[float, ...] | None, extent: tuple[float, ...] | None
-    ) -> None:
-        if not self._planes:
-            self._queue = []
+    def take(self, count: int) -> Batch | None:
+        """Return up to `count` tiles of one shape; None when all are taken."""
+        if self.moved or not self._queue:
+            self._put_in_order()
+        if self._unit is None:
+            return None
+        numbers = self._equal_shapes(count)
+        pending = self._pending[self._unit]
+        pending[list(numbers)] = False
+        if not self._queue:
+            del self._pending[self._unit]
+        return Batch(*self._unit, numbers)
+
+    def give_back(self, batch: Batch) -> None:
+        """Take tiles back that were handed out and will not be computed now."""
+        pending = self._pending.get(batch.unit)
+        if pending is None:
+            pending = self._pending[batch.unit] = np.zeros(len(self._sections[batch.section]), bool)
+        pending[list(batch.numbers)] = True
+        self._queue = []
+
+    def _equal_shapes(self, count: int) -> tuple[int, ...]:
+        first = self._queue.pop()
+        if count == 1:
+            return (first,)
+        assert self._unit is not None
+        grid = self._sections[self._unit[1]]
+        shape = grid[first].shape
+        nearest = self._queue[: -_LOOKED_THROUGH * count - 1 : -1]
+        alike = [number for number in nearest if grid[number].shape == shape][: count - 1]
+        for number in alike:
+            self._queue.remove(number)
+        return (first, *alike)
+
+    def _put_in_order(self) -> None:
+        self._seen_version, point, extent = self._focus.state
+        self._queue = []
+        self._unit = self._nearest_unit(point)
+        if self._unit is None:
             return
-        n_spatial = len(self._grid.axes)
-        self._plane = self._nearest_plane(None if point is None else point[:-n_spatial])
-        if self._plane not in self._pending:
-            everything = np.ones(len(self._grid), bool)
-            wanted = everything if self._wanted is None else self._wanted[self._plane].copy()
-            self._pending[self._plane] = wanted
-        numbers = np.flatnonzero(self._pending[self._plane])
+        numbers = np.flatnonzero(self._pending[self._unit])
         if point is not None:
-            away = self._grid.centres[numbers] - np.asarray(point[-n_spatial:])
+            away = self._grid_centres()[numbers] - np.asarray(point[-self._n_spatial :])
             if extent is not None:
-                away /= np.maximum(extent[-n_spatial:], 1.0)
-            numbers = numbers[np.argsort((away**2).sum(axis=1), kind="stable")]
+                away /= np.maximum(extent[-self._n_spatial :], 1.0)
+            by_distance = numbers[np.argsort((away**2).sum(axis=1), kind="stable")]
+            near = 0 if self._crowded() else self._near
+            near = len(numbers) if near is None else near
+            numbers = np.concatenate([by_distance[:near], np.sort(by_distance[near:])])
         self._queue = numbers[::-1].tolist()
 
-    def _nearest_plane(self, looked_at: tuple[float, ...] | None) -> tuple[int, ...]:
-        if looked_at is None:
-            return self._planes[0]
-        return min(
-            self._planes,
-            key=lambda plane: sum(abs(a - b) for a, b in zip(plane, looked_at, strict=True)),
-        )
+    @property
+    def _n_spatial(self) -> int:
+        return len(self._sections[0].axes)
+
+    def _grid_centres(self) -> NDArray[np.float64]:
+        assert self._unit is not None
+        return self._sections[self._unit[1]].centres
+
+    def _nearest_unit(self, point: tuple[float, ...] | None) -> Unit | None:
+        if point is None:
+            return next(iter(self._pending), None)
+        plane, across = point[: -self._n_spatial], point[-1]
+
+        def distance(unit: Unit) -> tuple[float, float]:
+            first, *_, last = self._sections[unit[1]].axes[-1].edges
+            beside = max(first - across, across - last, 0.0)
+            return sum(abs(a - b) for a, b in zip(unit[0], plane, strict=True)), beside
+
+        return min(self._pending, key=distance, default=None)
