@@ -1,0 +1,73 @@
+"""Peak memory on images that are made as they are read: it must not grow with the image."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.bench.figures import Figure
+from napari_tileseg.bench.fresh import forget_peak, in_fresh_process, peak_mb, resident_mb
+from napari_tileseg.bench.networks import Pooled, described
+from napari_tileseg.bench.pixels import Endless
+from napari_tileseg.bench.runs import planned
+from napari_tileseg.engine.predict import stream_plan
+from napari_tileseg.io.label_store import LabelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_tileseg.bench.setup import Setup
+
+_PEAK_BAR_MB, _GROWTH_BAR = 500.0, 1.1
+
+
+def measure(setup: Setup) -> Iterator[Figure]:
+    """Yield the peak over the baseline of a large image, and how it compares to a smaller one."""
+    small, large = (2048, 4096) if setup.quick else (16384, setup.side or 65536)
+    for mode in ("blend", "exact"):
+        found = [
+            in_fresh_process("memory:peak_of_a_run", side=side, mode=mode, classes=setup.classes)
+            for side in (small, large)
+        ]
+        name = f"{mode}, {setup.classes} classes"
+        about = "; ".join(
+            f"{side:,}²: {one['peak_mb']:.0f} MB, {one['tiles']:,} tiles, {one['seconds']:.0f} s"
+            for side, one in zip((small, large), found, strict=True)
+        )
+        yield Figure(f"peak memory: {name}", found[1]["peak_mb"], "MB", _PEAK_BAR_MB, note=about)
+        yield Figure(
+            f"growth of memory: {name}, {large:,}² / {small:,}²",
+            found[1]["peak_mb"] / found[0]["peak_mb"],
+            bar=_GROWTH_BAR,
+        )
+
+
+def peak_of_a_run(side: int, mode: str, classes: int) -> dict[str, Any]:
+    """Segment an endless image into a store; return the peak of memory over what was held before.
+
+    Called in a process of its own, after a first small run.
+    """
+    network = described(Pooled(classes), classes, 32)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        _into_store(1024, mode, network, Path(folder) / "first.zarr")
+        forget_peak()
+        before, start = resident_mb(), time.perf_counter()
+        tiles = _into_store(side, mode, network, Path(folder) / "labels.zarr")
+        seconds = time.perf_counter() - start
+    return {"peak_mb": peak_mb() - before, "seconds": seconds, "tiles": tiles}
+
+
+def _into_store(side: int, mode: str, network: Any, path: Path) -> int:
+    source, plan = planned(
+        Endless(side), network, mode=mode, tile=512, device="cpu", precision="fp32"
+    )
+    store = LabelStore.create(
+        path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
+    )
+    with store:
+        for patch in stream_plan(plan, source, network, provisional=False):
+            store.write(patch.region, patch.labels)
+        assert store.complete
+    return plan.n_tiles
