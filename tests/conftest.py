@@ -18,6 +18,14 @@ _LOCAL = ("127.", "::1", "localhost")
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Leave what this computer knows about networks alone, and do not rely on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILESEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _no_network():
     """Fail at once where a test would wait for another computer."""
     connect = socket.socket.connect

@@ -70,10 +70,15 @@ _KNOWN: WeakKeyDictionary[Network, dict[str, ReceptiveField]] = WeakKeyDictionar
 _AS_IT_IS, _FROZEN = "as it is", "norms frozen"
 
 
-def remember_in(memory: Memory | None) -> None:
+def remember_in(place: Memory | None) -> None:
     """Look there before probing, and write there what was found."""
     global _memory
-    _memory = memory
+    _memory = place
+
+
+def memory() -> Memory | None:
+    """Return where receptive fields are remembered, if anywhere."""
+    return _memory
 
 
 def receptive_field(network: Network) -> ReceptiveField:

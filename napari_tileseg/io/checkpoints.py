@@ -16,6 +16,7 @@ from napari_tileseg.errors import CheckpointError, OutputError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.formats import Format, recognise
+from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.specs import described, named_classes
@@ -77,6 +78,7 @@ def load_model(
     else:
         network = _from_state_dict(path, read_torch(path), architecture, classes)
     network.module.to(target)
+    use_known_facts()
     return network
 
 
