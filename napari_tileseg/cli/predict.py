@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from napari_tileseg.cli.console import note, progress
 from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.cli.output import is_store, label_paths, prepare, require_room_for
+from napari_tileseg.cli.probabilities import add_sides, check_sides, sides
 from napari_tileseg.errors import Cancelled, SettingsError
 from napari_tileseg.settings import RunSettings
 
@@ -60,12 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="what the axes of the image are, as letters like CYX or TZYX "
         "[default: what the file says]",
     )
-    parser.add_argument(
-        "--probabilities",
-        type=Path,
-        metavar="P.zarr",
-        help="also write how sure the network is of each class, to this zarr folder",
-    )
+    add_sides(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
@@ -73,14 +68,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment every image."""
-    settings = settings_from(args, RunSettings, probabilities=args.probabilities is not None)
+    settings = settings_from(args, RunSettings, probabilities=bool(sides(args)))
     targets = label_paths(args.images, args.out)
     if args.resume and not is_store(targets[0]):
         raise SettingsError(
             "Only a .zarr can be gone on with: name it with --out, or leave out --resume."
         )
-    if args.probabilities is not None:
-        _check_probabilities(args, targets)
+    check_sides(args, targets)
     if not args.dry_run:
         for target in targets:
             if not is_store(target):
@@ -89,19 +83,6 @@ def run(args: argparse.Namespace) -> int:
     for image, target in zip(args.images, targets, strict=True):
         _predict(args, network, settings, image, target)
     return 0
-
-
-def _check_probabilities(args: argparse.Namespace, targets: list[Path]) -> None:
-    """See that the probabilities can go where they are asked to, before any work."""
-    from napari_tileseg.cli.probabilities import prepare_place, require_place
-
-    if len(args.images) > 1 or is_store(targets[0]):
-        raise SettingsError(
-            "--probabilities takes one image at a time, and labels in a file, not in a .zarr."
-        )
-    require_place(args.probabilities, [*args.images, Path(args.model), *targets])
-    if not args.dry_run:
-        prepare_place(args.probabilities)
 
 
 def _predict(
@@ -120,7 +101,7 @@ def _predict(
         if is_store(target):
             _store_in(args, job, target)
         else:
-            _segment_to(args, job, target, args.probabilities)
+            _segment_to(args, job, target)
 
 
 def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
@@ -131,7 +112,7 @@ def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     start = time.monotonic()
     try:
         with progress(args, job.opened.name) as advance:
-            pixels = run_to_store(job, target, advance, resume=args.resume)
+            pixels = run_to_store(job, target, advance, resume=args.resume, beside=sides(args))
     except KeyboardInterrupt:
         raise Cancelled(f"What is finished is in '{target}'; go on with --resume.") from None
     if not args.quiet:
@@ -139,9 +120,7 @@ def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")
 
 
-def _segment_to(
-    args: argparse.Namespace, job: Job, target: Path, probabilities: Path | None = None
-) -> None:
+def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
     """Run a job, write its labels and print the area of each class."""
     from napari_tileseg.cli.probabilities import probability_store
     from napari_tileseg.cli.report import area_table, save
@@ -149,8 +128,8 @@ def _segment_to(
 
     start = time.monotonic()
     job = settled(job)
-    keep = nullcontext() if probabilities is None else probability_store(job, probabilities)
-    with label_array(job, target.parent) as labels, keep as store:
+    beside = probability_store(job, sides(args))
+    with label_array(job, target.parent) as labels, beside as store:
         with progress(args, job.opened.name) as advance:
             pixels = run_job(job, labels, advance, store)
         save(job, labels, target)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.segment import settled
 from napari_tileseg.cli.stored_facts import as_before, facts_of
+from napari_tileseg.engine.meter import Meter
+from napari_tileseg.engine.pipeline import written_behind
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.io.label_store import LabelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
     from napari_tileseg.cli.segment import Job
 
 
-def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.ndarray:
+def run_to_store(
+    job: Job,
+    path: Path,
+    advance: Advance,
+    *,
+    resume: bool,
+    beside: Mapping[str, Path] | None = None,
+) -> np.ndarray:
     """Segment an image into a store, or go on with one.
 
     Parameters
@@ -32,6 +42,8 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
         Called with (tiles done, tiles in all) of this run.
     resume
         Whether the folder was left by a run that did not come to its end.
+    beside
+        The folders for what else is asked for: "probabilities", "confidence".
 
     Returns
     -------
@@ -47,7 +59,7 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
     plan = settled(job).plan
     facts = facts_of(job, plan, path)
     if resume:
-        store = LabelStore.resume(path, facts)
+        store = LabelStore.resume(path, facts, **(beside or {}))
     else:
         store = LabelStore.create(
             path,
@@ -56,11 +68,13 @@ def run_to_store(job: Job, path: Path, advance: Advance, *, resume: bool) -> np.
             facts=facts,
             classes=job.network.classes,
             pixel_size_um=job.opened.pixel_size_um,
+            **(beside or {}),
         )
+    meter = Meter(plan.device)
     with store:
-        wanted = store.wanted(plan.grid)
-        patches = stream_plan(plan, job.source, job.network, wanted=wanted, provisional=False)
-        for patch in patches:
-            store.write(patch.region, patch.labels)
+        patches = stream_plan(
+            plan, job.source, job.network, wanted=store.wanted, provisional=False, meter=meter
+        )
+        for patch in written_behind(patches, store, meter):
             advance(patch.tiles_done, patch.tiles_total)
         return store.counts(len(job.network.classes))

@@ -13,6 +13,8 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+from napari_tileseg.io.durable import force_to_disk
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
@@ -122,20 +124,3 @@ def checksum_of(files: Iterable[Path]) -> int:
     for file in files:
         checksum = zlib.crc32(file.read_bytes() if file.exists() else b"", checksum)
     return checksum
-
-
-def force_to_disk(files: Iterable[Path]) -> None:
-    """Wait until files, and their names in their folders, would outlast a loss of power."""
-    folders = set()
-    for file in files:
-        folders.add(file.parent)
-        if file.exists():
-            with file.open("r+b") as stream:
-                os.fsync(stream.fileno())
-    if os.name != "nt":  # a folder cannot be opened there
-        for folder in folders:
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

@@ -235,9 +235,9 @@ def test_a_suffix_means_the_same_in_capitals(tileseg, echo_model, rgb, tmp_path)
     assert tileseg(*words)[0] == cli.DONE
     np.testing.assert_array_equal(read_labels(out).labels[:], rgb[1])
     assert tileseg(*words, "--resume")[0] == cli.DONE
-    code, _, err = tileseg(*words, "--probabilities", tmp_path / "p.zarr")
-    assert code == cli.WRONG_USE
-    assert "not in a .zarr" in err
+    code, _, err = tileseg(*words, "--resume", "--probabilities", tmp_path / "p.zarr")
+    assert code == cli.FAILED
+    assert "was begun without --probabilities" in err
 
 
 def test_an_unknown_suffix_is_refused_before_any_work(tileseg, echo_model, rgb, tmp_path):

@@ -38,6 +38,26 @@ def no_work(monkeypatch):
     monkeypatch.setattr("napari_tileseg.io.images.open_image", fail)
 
 
+@pytest.fixture
+def stop(echo_model, monkeypatch):
+    """Let the disk be full after so many chunks of labels, or never."""
+    from napari_tileseg.io import sheets
+    from napari_tileseg.io.finished import Finished
+
+    monkeypatch.setattr(sheets, "_CHUNK", {2: 16})
+    add = Finished.add
+
+    def after(count):
+        def until_full(self, key):
+            if count is not None and self.done.sum() >= count:
+                raise OSError(28, "No space left on device")
+            add(self, key)
+
+        monkeypatch.setattr(Finished, "add", until_full)
+
+    return after
+
+
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 @pytest.mark.parametrize("name", ["photos", "photos.zarr"])
 def test_a_folder_of_other_things_is_never_replaced(predict, no_work, tmp_path, name, dry):
@@ -123,3 +143,31 @@ def test_what_appears_during_the_run_is_not_replaced(predict, monkeypatch, tmp_p
     assert "it is not replaced" in err
     assert [one.name for one in place.iterdir()] == ["thesis.txt"]
     assert not [one.name for one in tmp_path.iterdir() if one.name.endswith(".part")]
+
+
+def test_probabilities_and_confidence_beside_a_store_are_gone_on_with(tileseg, rgb, tmp_path, stop):
+    out, kept, sure = (tmp_path / name for name in ("a.zarr", "p.zarr", "c.zarr"))
+    words = ("predict", rgb[0], "--model", "echo", "--out", out, "--tile", "32")
+    words = (*words, "--probabilities", kept, "--confidence", sure)
+    stop(3)
+    assert tileseg(*words)[0] == cli.FAILED
+    assert (zarr.open_array(out)[:] == 255).any()
+    stop(None)
+    code, _, err = tileseg(*words)
+    assert (code, "--resume" in err) == (cli.FAILED, True)
+    assert tileseg(*words, "--resume")[0] == cli.DONE
+    values = zarr.open_array(kept)[:].astype(float)
+    np.testing.assert_allclose(values.sum(axis=0), 1, atol=2e-3)
+    np.testing.assert_array_equal(zarr.open_array(out)[:], rgb[1])
+    np.testing.assert_allclose(zarr.open_array(sure)[:] / 255, values.max(axis=0), atol=3e-3)
+
+
+def test_confidence_goes_beside_labels_in_a_file(tileseg, echo_model, rgb, tmp_path):
+    words = ("predict", rgb[0], "--model", echo_model, "--out", tmp_path / "labels.png")
+    assert tileseg(*words, "--confidence", tmp_path / "c.zarr")[0] == cli.DONE
+    array = zarr.open_array(tmp_path / "c.zarr", mode="r")
+    assert (array.dtype, array.shape) == (np.uint8, rgb[1].shape)
+    assert array.attrs["tileseg"] == "confidence"
+    assert array[:].min() >= 255 // 3
+    code, _, err = tileseg(*words, "--probabilities", tmp_path / "c.zarr")
+    assert (code, "is no folder of probabilities" in err) == (cli.FAILED, True)
