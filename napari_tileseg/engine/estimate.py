@@ -1,0 +1,192 @@
+"""What a run will cost, before it: tiles, time, memory, disk.
+
+Time is measured: a few tiles of the image are computed just as the run would do it. Memory is
+added up (`engine.footprint`), and how well labels can be packed is tried on those tiles.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from napari_tileseg.engine.amounts import duration, size_of
+from napari_tileseg.engine.device import memory_errors_explained, prepared
+from napari_tileseg.engine.footprint import footprint
+from napari_tileseg.engine.frozen_norm import FrozenNorms
+from napari_tileseg.engine.interrupt import Interrupt
+from napari_tileseg.engine.sections import carry_bytes, section_width, sections_of
+from napari_tileseg.engine.settle import settle
+from napari_tileseg.engine.spec import Task
+from napari_tileseg.engine.trial import try_out
+from napari_tileseg.engine.tta import variants
+from napari_tileseg.settings import Blend, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.source import Source
+
+_WINDOWS = 9
+"""So many windows are kept at once: of tiles in the middle, at the borders, in the corners."""
+
+_PROBABILITY_BYTES = 2
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will cost.
+
+    Attributes
+    ----------
+    tiles
+        How many the network will see.
+    tile
+        The size of the largest of them, in pixels on each axis.
+    seconds
+        How long the run takes, without `settling_s`.
+    settling_s
+        How long it took to decide what has to be measured on the image; a run that is given
+        the settled plan does not pay for it.
+    memory_bytes
+        What the run takes at most: of a GPU; on a CPU in addition to what this program holds.
+    on_gpu
+        Which of the two it is.
+    disk_bytes
+        What labels, and probabilities if they are wanted, take in a file, about.
+    plan
+        The settled plan that was trial.
+    """
+
+    tiles: int
+    tile: tuple[int, ...]
+    seconds: float
+    settling_s: float
+    memory_bytes: int
+    on_gpu: bool
+    disk_bytes: int
+    plan: Plan
+
+    @property
+    def memory(self) -> str:
+        """How much memory, for a person."""
+        return f"{size_of(self.memory_bytes)} {'GPU ' if self.on_gpu else ''}memory"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line: "About 2,310 tiles of 512 px · 40 s · 1.1 GB memory · ..."."""
+        size = " × ".join(f"{n:,}" for n in dict.fromkeys(reversed(self.tile)))
+        tiles = f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} of {size} px"
+        whole = duration(self.seconds + self.settling_s)
+        return f"About {tiles} · {whole} · {self.memory} · {size_of(self.disk_bytes)} disk"
+
+
+def estimate(
+    plan: Plan,
+    source: Source,
+    network: Network,
+    *,
+    should_stop: Callable[[], bool] | None = None,
+    keeps_labels: bool = True,
+) -> Estimate:
+    """Find out what a plan costs by computing a few of its tiles.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`; it is settled first if it is not.
+    source, network
+        What it was made for.
+    should_stop
+        Asked often; True raises `Cancelled`.
+    keeps_labels
+        Whether the run keeps all labels in memory.
+
+    Raises
+    ------
+    Cancelled, ImageError, NetworkError, DeviceError
+        From reading the image and running the network.
+    """
+    began = time.perf_counter()
+    plan = settled(plan, source, network, should_stop)
+    settling_s = time.perf_counter() - began
+    trial = try_out(plan, source, network, should_stop)
+    work_px = _seen_px(plan, network) * (1 + _passes(plan, network))
+    pixels = prod(source.label_shape)
+    classes = len(network.classes)
+    layers = classes if network.spec.task is Task.MULTILABEL else 1
+    disk = pixels * layers * trial.packed
+    if plan.probabilities:
+        disk += pixels * classes * _PROBABILITY_BYTES
+    return Estimate(
+        tiles=plan.n_tiles,
+        tile=plan.tile,
+        seconds=trial.first_s + trial.per_px_s * work_px,
+        settling_s=settling_s,
+        memory_bytes=memory_of(plan, source, network) + pixels * layers * keeps_labels,
+        on_gpu=plan.device.type != "cpu",
+        disk_bytes=round(disk),
+        plan=plan,
+    )
+
+
+def settled(
+    plan: Plan,
+    source: Source,
+    network: Network,
+    should_stop: Callable[[], bool] | None = None,
+) -> Plan:
+    """Decide what has to be measured on the image, so that a run of the plan begins at once.
+
+    Raises
+    ------
+    Cancelled, ImageError, NetworkError, DeviceError
+        From reading the image and running the network.
+    """
+    if plan.settled:
+        return plan
+    interrupt = Interrupt(should_stop)
+    prepared(network.module, plan.device)
+    with (
+        memory_errors_explained(plan.device),
+        interrupt.within(network.module),
+        interrupt.computing(),
+    ):
+        return settle(plan, source, network, check=interrupt.check)
+
+
+def memory_of(plan: Plan, source: Source, network: Network) -> int:
+    """Add up what a run of a settled plan takes at most, without its labels, in bytes."""
+    outputs, dims = network.spec.n_outputs, network.spec.spatial_dims
+    at_once = plan.batch * len(variants(plan.tta, dims))
+    forward = footprint(
+        network, plan.tile, batch=at_once, device=plan.device, precision=plan.precision
+    )
+    tile_px = prod(plan.tile)
+    merging = 2 * outputs * _FLOAT_BYTES * tile_px
+    if plan.probabilities:
+        merging += 2 * outputs * _FLOAT_BYTES * tile_px
+    read = 2 * plan.batch * tile_px * len(plan.channels) * source.dtype.itemsize
+    waiting = 0
+    if plan.blend is not Blend.CROP:
+        width = min(plan.grid.axes[-1].size, section_width(plan.grid, outputs))
+        waiting = carry_bytes(plan.grid, outputs, width)
+        waiting += min(_WINDOWS, plan.n_tiles) * tile_px * _FLOAT_BYTES
+    # a CPU holds the weights already
+    weights = 0 if plan.device.type == "cpu" else forward.weights
+    return weights + forward.peak + merging + read + waiting
+
+
+def _seen_px(plan: Plan, network: Network) -> int:
+    """Return how many pixels the network is shown in all, some of them several times."""
+    sections = sections_of(plan.grid, network.spec.n_outputs, crop=plan.blend is Blend.CROP)
+    return sum(grid.seen_px for grid in sections) * prod(plan.leading_shape)
+
+
+def _passes(plan: Plan, network: Network) -> float:
+    """Return how often the network goes over all tiles before it computes a label."""
+    return FrozenNorms(network).cost if plan.mode is Mode.FROZEN_NORM else 0.0
