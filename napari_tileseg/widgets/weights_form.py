@@ -72,7 +72,9 @@ class WeightsForm(QWidget):
 
         self._path = path
         if not self.architecture.count():
-            self.architecture.addItems(list(ARCHITECTURES))
+            # the form asks for an encoder; the others need more than it can ask for
+            asked = [name for name, family in ARCHITECTURES.items() if family.has_encoder]
+            self.architecture.addItems(asked)
         self._title.say(f"{Path(path).name} holds weights only. What do they belong to?")
         self.setVisible(True)
         self.classes.setFocus()

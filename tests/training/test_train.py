@@ -12,8 +12,9 @@ from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.samples import Sample
+from napari_tileseg.training.start import new_network
 from napari_tileseg.training.train import TrainReport, train
-from stubs import network, small_conv
+from stubs import echo, network, small_conv
 
 QUICK = TrainSettings(
     epochs=4, patch=32, batch=4, learning_rate=0.03, device="cpu", precision=Precision.FP32
@@ -214,6 +215,25 @@ def test_a_model_with_several_classes_a_pixel_is_refused() -> None:
     sample = Sample.of(np.zeros((40, 40)), np.zeros((40, 40), np.uint8), model.spec)
     with pytest.raises(ModelFitError, match="several classes at once"):
         next(train(model, [sample], settings=QUICK))
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"), [({"margin": 4}, "4 px less on every side.*same"), ({"dims": 3}, "volumes")]
+)
+def test_a_model_that_does_not_answer_for_all_of_a_patch_is_refused(
+    spec: dict[str, int], said: str
+) -> None:
+    sample = Sample.of(np.zeros((40, 40)), np.zeros((40, 40), np.uint8), small_conv().spec)
+    with pytest.raises(ModelFitError, match=said):
+        next(train(echo(1, task=Task.BINARY, **spec), [sample], settings=QUICK))
+
+
+def test_a_new_network_without_an_encoder_takes_no_weights_for_one() -> None:
+    options = {"architecture": "original-unet", "arguments": {"depth": 2, "padding": "same"}}
+    model = new_network("m", ["cell"], ["grey"], **options)
+    assert (model.spec.stride, model.spec.margin, model.spec.n_outputs) == (4, 0, 1)
+    with pytest.raises(SettingsError, match="has no encoder"):
+        new_network("m", ["cell"], ["grey"], encoder_weights="lite0-package", **options)
 
 
 def test_precision_is_one_that_the_device_has() -> None:
