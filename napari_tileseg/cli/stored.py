@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.cli.segment import settled
 from napari_tileseg.cli.stored_facts import as_before, facts_of
@@ -75,6 +76,9 @@ def run_to_store(
         patches = stream_plan(
             plan, job.source, job.network, wanted=store.wanted, provisional=False, meter=meter
         )
-        for patch in written_behind(patches, store, meter):
-            advance(patch.tiles_done, patch.tiles_total)
+        behind: Any = written_behind(patches, store, meter)
+        # closed before the store is, however this ends: nothing is written to a closed store
+        with closing(behind):
+            for patch in behind:
+                advance(patch.tiles_done, patch.tiles_total)
         return store.counts(len(job.network.classes))
