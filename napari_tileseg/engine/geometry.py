@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
+from napari_tileseg.engine.local_norm import freezable
 from napari_tileseg.engine.probe import ReceptiveField, frozen_field, receptive_field
 from napari_tileseg.engine.tiles import TileGrid, cut_image, round_up
 from napari_tileseg.errors import ModelFitError
@@ -43,8 +44,6 @@ def required_halo(network: Network, mode: Mode) -> int:
 
 
 def _frozen(network: Network) -> ReceptiveField:
-    from napari_tileseg.engine.local_norm import freezable
-
     if not freezable(network):
         raise ModelFitError(
             f"Mode 'frozen-norm' is for networks that normalise each tile by itself and look at "

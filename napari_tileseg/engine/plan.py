@@ -16,6 +16,7 @@ from napari_tileseg.engine.geometry import (
     memory_budget,
     required_halo,
 )
+from napari_tileseg.engine.local_norm import freezable
 from napari_tileseg.engine.probe import known_field
 from napari_tileseg.engine.tiles import TileGrid, cut_image, round_up
 from napari_tileseg.errors import ModelFitError, SettingsError
@@ -236,16 +237,19 @@ def _mode(source: Source, network: Network, settings: RunSettings) -> tuple[Mode
         mode = Mode.CALIBRATED if measured else Mode.BLEND
     notes = []
     if mode is Mode.BLEND and spec.global_context:
-        notes.append(seams_possible())
+        notes.append(seams_possible(network))
     return mode, notes
 
 
-def seams_possible() -> str:
-    """Say what tiles do to a network that looks at its whole input."""
-    return (
+def seams_possible(network: Network) -> str:
+    """Say what tiles do to a network that looks at its whole input, and what helps."""
+    said = (
         "The network looks at its whole tile, so a tile can differ from the same place in "
-        "the whole image: seams are possible. Larger tiles and more overlap make them weaker."
+        "the whole image: seams are possible. Larger tiles and more overlap make them weaker"
     )
+    if network.spec.global_context and freezable(network):
+        return f"{said}; mode 'frozen-norm' leaves none, and takes many times as long."
+    return f"{said}."
 
 
 def _small(source: Source, network: Network) -> bool:

@@ -128,7 +128,7 @@ def _with_mode(
         return plan
     free = plan.settings.mode is Mode.AUTO
     if free and not receptive_field(network).bounded:
-        return as_blended(plan, source, network, seams_possible())
+        return as_blended(plan, source, network, seams_possible(network))
     needed = required_halo(network, Mode.EXACT)
     exact = as_cropped(plan, source, network, Mode.EXACT, needed, _exactly(needed))
     blended = as_blended(plan, source, network)

@@ -6,7 +6,7 @@ from torch import nn
 
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.source import Source
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Mode, RunSettings
 from stubs import network, small_conv
 
@@ -55,3 +55,19 @@ def test_memory_and_threads_are_written_down():
     assert plan.threads is not None
     assert plan.threads > 0
     assert 0 < _plan(small_conv()).memory_bytes < 1e15
+
+
+def test_frozen_norms_are_offered_where_they_help():
+    norm = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.InstanceNorm2d(3))
+    named = ("1 (InstanceNorm2d)",)
+    model = network(norm, tile=64, global_context=named)
+    plan = _plan(model)
+    assert plan.mode is Mode.BLEND
+    assert "frozen-norm" in plan.notes[0]
+    pooled = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.Identity())
+    other = network(pooled, tile=64, global_context=("1 (Attention)",))
+    assert "frozen-norm" not in _plan(other).notes[0]
+    frozen = _plan(model, mode="frozen-norm")
+    assert (frozen.mode, frozen.halo) == (Mode.FROZEN_NORM, 1)
+    with pytest.raises(ModelFitError, match="frozen-norm"):
+        _plan(small_conv(), mode="frozen-norm")

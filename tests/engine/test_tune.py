@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tileseg.engine import tune
+from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.source import Source
+from napari_tileseg.settings import RunSettings
+from stubs import small_conv
+
+SOURCE = Source(np.broadcast_to(np.uint8(0), (9000, 9000)))
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Pretend that forwards take a given time, and note which were asked for."""
+    asked = []
+
+    def pretend(seconds):
+        def measure(_plan, _network, shape, batch, _check, *, warm):
+            asked.append((shape[0], batch))
+            return seconds(shape[0], batch)
+
+        monkeypatch.setattr(tune, "_timed", measure)
+        return asked
+
+    return pretend
+
+
+def _tuned(device="cpu", outputs=3, **options):
+    model = small_conv(tile=512, stride=32, outputs=outputs)
+    plan = make_plan(SOURCE, model, RunSettings(device="cpu", mode="calibrated", **options))
+    plan = replace(plan, device=torch.device(device))
+    return plan, tune.tuned(plan, SOURCE, model)
+
+
+def test_larger_tiles_are_taken_where_they_save_context(timed):
+    asked = timed(lambda side, _: side**2 * 1e-7)
+    _, result = _tuned()
+    assert asked == [(640, 1), (1152, 1), (2176, 1)]
+    assert result.tile == (2176, 2176)
+    assert result.batch == 1
+    assert result.grid.axes[0].cores[1][0] == 2048
+
+
+def test_on_a_cpu_a_tile_is_done_within_two_seconds(timed):
+    asked = timed(lambda side, _: side**2 * 1e-6)
+    _, result = _tuned()
+    assert asked == [(640, 1), (1152, 1)]
+    assert result.tile == (1152, 1152)
+
+
+def test_larger_tiles_that_are_slower_by_more_than_they_save_are_not_taken(timed):
+    timed(lambda side, _: (side / 640) ** 3 * 0.1)
+    assert _tuned()[1].tile == (640, 640)
+
+
+def test_more_tiles_at_once_are_tried_until_it_is_no_gain(timed):
+    asked = timed(lambda side, batch: side**2 * 1e-9 * (batch + 1 if batch < 4 else 2 * batch))
+    _, result = _tuned("meta", memory_gb=1000)
+    assert result.batch == 2
+    assert [batch for side, batch in asked if side == 640] == [1, 2, 4]
+
+
+def test_little_memory_means_small_tiles(timed):
+    timed(lambda side, _: side**2 * 1e-7)
+    _, roomy = _tuned(outputs=50, memory_gb=10)
+    _, tight = _tuned(outputs=50, memory_gb=0.5)
+    assert tight.tile < roomy.tile
+
+
+def test_what_a_person_chose_stays(timed):
+    asked = timed(lambda side, _: 1.0)
+    plan, result = _tuned(tile=800)
+    assert result == plan
+    assert asked == []
+    _, result = _tuned("meta", tile=800, batch=3, memory_gb=1000)
+    assert (result.tile, result.batch) == ((800, 800), 3)
+
+
+def test_a_real_network_is_timed():
+    model = small_conv(tile=64)
+    source = Source(np.zeros((300, 300), np.uint8))
+    plan = make_plan(source, model, RunSettings(device="cpu", mode="exact"))
+    result = tune.tuned(plan, source, model)
+    assert result.halo == 1
+    assert result.tile[0] in (66, 130, 258)
