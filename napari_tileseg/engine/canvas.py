@@ -89,8 +89,8 @@ class Canvas:
         self._n_outputs = n_outputs
         self._device = torch.device(device)
         self._to_come = len(grid) if wanted is None else int(wanted.sum())
-        self._cover = reduce(np.multiply.outer, [axis.cover for axis in grid.axes])
-        self._coming = self._cover.copy() if wanted is None else _coming(grid, wanted)
+        self._cover = cover(grid)
+        self._coming = self._cover.copy() if wanted is None else tiles_over(grid, wanted)
         self._whole = self._coming == self._cover
         self._sums: dict[tuple[int, ...], torch.Tensor] = {}
         self._scratch = _Scratch(self._device)
@@ -130,7 +130,10 @@ class Canvas:
         self._to_come -= 1
         self._merge(sums, cells)
         finished = (self._coming[cells] == 0) & self._whole[cells]
-        return Merged(sums, tuple(self._in_pixels(box, cells) for box in boxes(finished)))
+        corner = tuple(part.start for part in cells)
+        return Merged(
+            sums, tuple(in_pixels(_moved(box, corner), self._grid) for box in boxes(finished))
+        )
 
     def _merge(self, sums: torch.Tensor, cells: tuple[slice, ...]) -> None:
         """Add what earlier tiles have left in each cell, and leave it for later ones."""
@@ -155,12 +158,6 @@ class Canvas:
     def _pixel_corner(self, cells: tuple[slice, ...]) -> tuple[int, ...]:
         axes = self._grid.axes
         return tuple(axis.edges[part.start] for axis, part in zip(axes, cells, strict=True))
-
-    def _in_pixels(self, box: Box, cells: tuple[slice, ...]) -> Box:
-        return tuple(
-            slice(axis.edges[cell.start + part.start], axis.edges[cell.start + part.stop])
-            for axis, cell, part in zip(self._grid.axes, cells, box, strict=True)
-        )
 
 
 class _Scratch:
@@ -193,8 +190,23 @@ class _Scratch:
             spare.append(buffer)
 
 
-def _coming(grid: TileGrid, wanted: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Count the wanted tiles over each cell: each adds 1 at its corner, and the sums spread it."""
+def cover(grid: TileGrid) -> NDArray[np.int32]:
+    """Count how many tiles cover each cell of a grid."""
+    counts: NDArray[np.int32] = reduce(np.multiply.outer, [axis.cover for axis in grid.axes])
+    return counts
+
+
+def in_pixels(box: Box, grid: TileGrid) -> Box:
+    """Turn a box of cells of a grid into pixels of the image."""
+    return tuple(
+        slice(axis.edges[part.start], axis.edges[part.stop])
+        for axis, part in zip(grid.axes, box, strict=True)
+    )
+
+
+def tiles_over(grid: TileGrid, wanted: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Count how many of the wanted tiles, (tiles,) bool, cover each cell of a grid."""
+    # each tile adds 1 at its corner and takes it away behind its end; the sums spread that
     lengths = [len(axis.edges) for axis in grid.axes]
     change = np.zeros(lengths, np.int32)
     places = np.nonzero(wanted.reshape([len(axis) for axis in grid.axes]))
@@ -208,6 +220,12 @@ def _coming(grid: TileGrid, wanted: NDArray[np.bool_]) -> NDArray[np.int32]:
     for axis in range(change.ndim):
         np.cumsum(change, axis=axis, out=change)
     return change[(slice(-1),) * change.ndim].copy()
+
+
+def _moved(box: Box, by: tuple[int, ...]) -> Box:
+    return tuple(
+        slice(part.start + first, part.stop + first) for part, first in zip(box, by, strict=True)
+    )
 
 
 def boxes(mask: NDArray[np.bool_]) -> Iterator[Box]:

@@ -99,6 +99,10 @@ class Forward:
         answers = [self._in_full_batch(part) for part in parts]
         return answers[0] if len(answers) == 1 else torch.cat(answers)
 
+    def forget_copies(self) -> None:
+        """Be told that the weights have changed."""
+        self._on_cpu = None
+
     def _in_full_batch(self, raw: torch.Tensor) -> torch.Tensor:
         missing = self._at_once - len(raw)
         full = torch.cat([raw, raw[-1:].expand(missing, *raw.shape[1:])]) if missing > 0 else raw

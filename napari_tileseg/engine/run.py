@@ -31,9 +31,11 @@ from napari_tileseg.engine.network import extremes
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.pipeline import ReadAhead
 from napari_tileseg.engine.reading import read_tile
+from napari_tileseg.engine.regions import tiles_for_mask
 from napari_tileseg.engine.schedule import Focus, Schedule
 from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles, sections_of
 from napari_tileseg.engine.settle import settle
+from napari_tileseg.engine.skipping import both, empty_boxes, occupied_planes, tiles_where
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.transfer import Landing, staged
 from napari_tileseg.engine.tta import variants
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.schedule import Batch, Unit
+    from napari_tileseg.engine.skipping import Planes
     from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.tiles import Tile, TileGrid
 
@@ -183,6 +186,8 @@ class _Run:
         self._meter = meter
         crop = plan.blend is Blend.CROP
         self._sections = sections_of(plan.grid, network.spec.n_outputs, crop=crop)
+        self._occupied = occupied_planes(plan, source, interrupt.check)
+        wanted = both(wanted, tiles_where(plan, self._occupied))
         self._wanted = None if wanted is None else [wanted(grid) for grid in self._sections]
         width = max(grid.axes[-1].edges[-1] - grid.axes[-1].edges[0] for grid in self._sections)
         self._source = source.for_sweep(plan.tile, width)
@@ -231,6 +236,8 @@ class _Run:
             near=near_tiles(plan.grid, outputs) if merges else None,
             crowded=lambda: self._live_bytes() > CARRY_BYTES,
         )
+        if self._occupied is not None:
+            yield from self._empty(self._occupied, schedule.total)
         on_gpu = plan.device.type != "cpu"
         held: deque[_Computed] = deque()
         with ReadAhead(
@@ -248,6 +255,27 @@ class _Run:
             while held:
                 yield from self._landed(held.popleft(), schedule.total)
         self._meter.mismatch = self._seams.result
+
+    def _empty(self, occupied: Planes, total: int) -> Iterator[Patch]:
+        """Yield what no tile is computed for: the first class."""
+        classes = len(self._network.classes)
+        several = (classes,) if self._network.spec.task is Task.MULTILABEL else ()
+        for plane, mask in occupied.items():
+            for grid in self._sections:
+                for box in empty_boxes(grid, tiles_for_mask(grid, mask)):
+                    shape = [1] * len(plane) + [part.stop - part.start for part in box]
+                    sure = None
+                    if self._plan.probabilities:
+                        sure = np.zeros((classes, *shape), np.float32)
+                        sure[0] = not several
+                    yield Patch(
+                        region=(*(slice(index, index + 1) for index in plane), *box),
+                        labels=np.zeros((*several, *shape), bool if several else np.uint8),
+                        final=True,
+                        tiles_done=0,
+                        tiles_total=total,
+                        probabilities=sure,
+                    )
 
     def _read(self, batch: Batch) -> torch.Tensor:
         plan, grid = self._plan, self._sections[batch.section]
@@ -378,6 +406,7 @@ class _Run:
             other = self._frozen.freeze(plane, lambda: self._shown(plane), self._interrupt.check)
         if other:
             self._uniform = UniformTiles()
+            self._forward.forget_copies()
 
     def _shown(self, plane: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, Box]]:
         """Yield what the network is shown of each tile of a plane, and what counts of it."""

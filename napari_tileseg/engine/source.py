@@ -55,6 +55,11 @@ class Source:
     name
         What a person calls the image, for messages.
 
+    Attributes
+    ----------
+    levels
+        The pyramid as it was given, the finest level first.
+
     Raises
     ------
     ImageError
@@ -72,6 +77,7 @@ class Source:
     ) -> None:
         self.name = name
         self._data: ArrayLike = _finest(data, name)
+        self.levels = tuple(data) if isinstance(data, Sequence) else (self._data,)
         self.dtype = _numeric_dtype(self._data, name)
         shape = tuple(int(size) for size in self._data.shape)
         _check_array(shape, self.dtype, name, spatial_dims)
