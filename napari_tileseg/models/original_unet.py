@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -60,6 +62,9 @@ class OriginalUnet(nn.Module):
             _two_convolutions(2 * width, width, padding, batch_norm) for width in widths[-2::-1]
         )
         self.head = nn.Conv2d(base_channels, classes, 1)
+        for part in self.modules():
+            if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+                _as_in_section_3(part)
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Return logits (B, classes, h, w) for tiles (B, in_channels, H, W).
@@ -104,6 +109,16 @@ def _two_convolutions(before: int, after: int, padding: str, batch_norm: bool) -
             layers.append(nn.BatchNorm2d(after))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
+
+
+def _as_in_section_3(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Draw weights with a standard deviation of sqrt(2 / N), N being the inputs of one output."""
+    inputs = layer.in_channels
+    if isinstance(layer, nn.Conv2d):  # an output of the upsampling has one pixel below it
+        inputs *= layer.weight[0, 0].numel()
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / inputs))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _upsampling(channels: int, kind: str) -> nn.Module:

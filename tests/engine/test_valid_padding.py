@@ -122,7 +122,9 @@ def test_tiles_of_the_original_unet_equal_the_mirrored_image(mode, upsampling):
     found = _logits_of_a_run(model, image, **options)
     # probabilities say how far logits are apart, not where they lie
     difference = (found - found[:1]) - (whole - whole[:1])
-    assert difference.abs().max() <= 1e-5 * whole.std()
+    # the head stretches what classes differ by, and with it what float32 rounds off
+    assert difference.abs().max() <= 1e-4 * whole.std()
+    assert difference.abs().mean() <= 2e-6 * whole.std()
 
 
 def _labels_of_tiles_side_by_side(model: Network, image: np.ndarray) -> np.ndarray:
