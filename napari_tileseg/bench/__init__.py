@@ -22,13 +22,16 @@ BENCHMARKS = {
     "exactness": "modes exact and frozen-norm against the whole image, on many networks",
     "own_cost": "what a tile costs besides reading and the network",
     "memory": "peak memory on huge images that are made as they are read, 4 classes",
-    "memory20": "the same with 20 classes",
+    "memory20": "the same with 20 classes; takes long, so it runs only if named",
     "interruption": "killed at random moments and gone on with; short of memory",
     "order": "the same result in any order, after any stop, with any batch size",
     "volume": "100 classes in a volume, against MONAI (its issue #6427)",
     "latency": "time to the first labels in the middle of an image",
 }
 """Name and summary of every benchmark, in the order in which they run."""
+
+ON_REQUEST = ("memory20",)
+"""Those that take more than half an hour, and run only if they are named."""
 
 
 def measure(name: str, setup: Setup) -> Iterator[Figure]:

@@ -49,7 +49,6 @@ def _networks() -> dict[str, Callable[[], Network]]:
     makers: dict[str, Callable[[], Network]] = {
         "smp.Unet resnet18, 3 levels": lambda: _smp("smp.Unet", "resnet18", **shallow),
         "smp.Linknet resnet18, 3 levels": lambda: _smp("smp.Linknet", "resnet18", encoder_depth=3),
-        "smp.Unet resnet18": lambda: _smp("smp.Unet", "resnet18"),
         "smp.Unet efficientnet-lite0, 4 levels": lambda: _smp(
             "smp.Unet",
             "timm-tf_efficientnet_lite0",
@@ -59,7 +58,8 @@ def _networks() -> dict[str, Callable[[], Network]]:
         "smp.UnetPlusPlus resnet18, 3 levels": lambda: _smp(
             "smp.UnetPlusPlus", "resnet18", **shallow
         ),
-        "smp.Unet mobilenet_v2, 3 levels": lambda: _smp("smp.Unet", "mobilenet_v2", **shallow),
+        "smp.Unet resnet18": lambda: _smp("smp.Unet", "resnet18"),
+        "smp.Unet densenet121, 3 levels": lambda: _smp("smp.Unet", "densenet121", **shallow),
     }
     if find_spec("monai") is not None:
         makers |= {

@@ -38,7 +38,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
     """Yield what differs after kills, what was computed twice, and what memory errors change."""
     side, kills = (1024, 2) if setup.quick else (4096, 20)
     network = _network()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         yield from _killed(_Trial(Path(folder), network, side), kills, setup.seed)
     yield from _short_of_memory(network, 640 if setup.quick else 1536)
 

@@ -50,7 +50,7 @@ def peak_of_a_run(side: int, mode: str, classes: int) -> dict[str, Any]:
     Called in a process of its own, after a first small run.
     """
     network = described(Pooled(classes), classes, 32)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         _into_store(1024, mode, network, Path(folder) / "first.zarr")
         forget_peak()
         before, start = resident_mb(), time.perf_counter()

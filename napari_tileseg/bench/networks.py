@@ -75,6 +75,10 @@ def with_statistics(network: Network, rounds: int = 3, seed: int = 0) -> Network
     """Give batch normalisation what it would have seen in training, and return the network."""
     torch.manual_seed(seed)
     side = network.spec.stride * max(2, 128 // network.spec.stride)
+    for norm in network.module.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean of all rounds
     network.module.train()
     with torch.no_grad():
         for _ in range(rounds):

@@ -31,7 +31,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 
 def _overhead(setup: Setup, device: str, blend: Blend) -> Figure:
-    side, tile = (640, 128) if setup.quick else (3072, 512)
+    side, tile = (384, 128) if setup.quick else (3072, 512)
     network = smp_network("smp.Unet", encoder_name="resnet34")
     source, plan = planned(
         noise((side, side)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from napari_tileseg.bench.networks import own_copy
 from napari_tileseg.engine.device import autocast, in_fast_layout
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.plan import make_plan
@@ -68,14 +69,18 @@ def logs_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
-    """Run the module itself on a whole (mirrored) image; return log-probabilities (C, *spatial)."""
+    """Run the module itself on a whole (mirrored) image; return log-probabilities (C, *spatial).
+
+    In the memory layout of a run: another one rounds differently, by more than tiles may.
+    """
     stride = network.spec.stride
     source = Source(image, spatial_dims=network.spec.spatial_dims)
     scaling = scaling_for(source, network.spec.normalisation, (0,))
     padded = np.pad(image, [(0, -size % stride) for size in image.shape], mode="symmetric")
     inside = tuple(slice(0, size) for size in image.shape)
     with torch.inference_mode():
-        logits = network.module(scaling.apply(torch.from_numpy(padded)[None, None]))[0]
+        pixels = in_fast_layout(scaling.apply(torch.from_numpy(padded)[None, None]))
+        logits = _in_fast_layout(own_copy(network)).module(pixels)[0]
     probabilities = logits[(slice(None), *inside)].softmax(0).numpy()
     return logs_of(probabilities)
 
@@ -102,9 +107,7 @@ def batches_of(plan: Plan, source: Source, network: Network) -> list[torch.Tenso
 
 def bare(plan: Plan, network: Network, batches: list[torch.Tensor]) -> Callable[[], None]:
     """Return a function that does nothing but run the network on batches, in its fast layout."""
-    module = network.module.to(plan.device)
-    if len(plan.grid.axes) == 2:
-        module = module.to(memory_format=torch.channels_last)
+    module = _in_fast_layout(network).module.to(plan.device)
 
     def run() -> None:
         with torch.inference_mode(), autocast(plan.device, plan.precision):
@@ -114,6 +117,13 @@ def bare(plan: Plan, network: Network, batches: list[torch.Tensor]) -> Callable[
             torch.cuda.synchronize(plan.device)
 
     return run
+
+
+def _in_fast_layout(network: Network) -> Network:
+    """Put the weights of a network for images where a run puts them."""
+    if network.spec.spatial_dims == 2:
+        network.module.to(memory_format=torch.channels_last)
+    return network
 
 
 class Watched:

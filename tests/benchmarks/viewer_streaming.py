@@ -3,6 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python tests/benchmarks/viewer_streaming.py \
         [--image FILE] [--model NAME] [--tile 256] [--seconds 30]
 
+What needs no window is measured by `tileseg bench` (its --help lists everything).
+
 Prints JSON; the exit code is 1 if a bar is missed. A gap is the time between two passes of the
 event loop; gaps are weighted by time, so the 95th percentile says: for 95 % of the time the
 window answered within so many milliseconds. They are given from the click on Run, and from the

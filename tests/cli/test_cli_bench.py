@@ -57,13 +57,13 @@ def test_a_missed_bar_is_a_failure_unless_sizes_are_small(tileseg, figures):
     assert tileseg("bench", "memory", "--quick")[0] == cli.DONE
 
 
-def test_without_a_name_every_benchmark_runs(tileseg, figures, monkeypatch):
+def test_without_a_name_every_benchmark_runs_that_ends_soon(tileseg, figures, monkeypatch):
     ran = []
     monkeypatch.setattr(
         "napari_tileseg.cli.bench.measure", lambda name, setup: ran.append(name) or iter([GOOD])
     )
     assert tileseg("bench", "--quick")[0] == cli.DONE
-    assert ran == list(BENCHMARKS)
+    assert ran == [name for name in BENCHMARKS if name != "memory20"]
 
 
 def test_what_was_measured_before_an_error_is_written(tileseg, monkeypatch, tmp_path):
