@@ -20,7 +20,7 @@ from napari_tileseg.engine.tiles import round_up
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
 
-VERSION = 1
+VERSION = 2
 """Rises whenever the probe can find something else in the same network."""
 
 _LENGTHS = (512, 1024, 2048, 4096)
@@ -40,8 +40,8 @@ class ReceptiveField:
         False if outputs depend on all of the input, or on its size: then no halo is enough,
         and `before` and `after` are what was found until then.
     size_dependent
-        Whether the same pixels in a larger input get other answers although no pixel beyond
-        the receptive field matters (resizing with aligned corners).
+        Whether the same pixels get other answers in a larger input, or at another place of it,
+        although no pixel beyond the receptive field matters (resizing with aligned corners).
     """
 
     before: tuple[int, ...]
@@ -172,15 +172,24 @@ def _spread(network: Network, axis: int, length: int) -> tuple[int, int, bool]:
 
 @torch.inference_mode()
 def _size_dependent(network: Network, axis: int, halo: int, length: int) -> bool:
-    """Compare the same pixels in two inputs of different length, away from the far end."""
-    more = round_up(max(64, length // 3), network.spec.stride)
+    """Compare the same pixels in a long input and in its two ends, away from where these end.
+
+    The far end begins an odd number of strides later: it also tells a network that counts its
+    place, or that downsamples more than its description says.
+    """
+    stride, margin = network.spec.stride, network.spec.margin
+    more = round_up(max(64, length // 3), 2 * stride) + stride
     generator = torch.Generator().manual_seed(0)
     channels = len(network.spec.channels)
     long = torch.rand((1, channels, *_strip(network, axis, length + more)), generator=generator)
-    short = long.narrow(axis + 2, 0, long.shape[axis + 2] - more)
-    ours = network.logits(long).narrow(axis + 2, 0, length - halo - 1)
-    theirs = network.logits(short).narrow(axis + 2, 0, length - halo - 1)
-    return bool((ours - theirs).abs().max() > _TOLERANCE * (theirs.std() + 1e-12))
+    answer, kept = network.logits(long), length - halo - 1
+    for start, inside in ((0, 0), (more, halo + 1)):
+        end = network.logits(long.narrow(axis + 2, start, length + 2 * margin))
+        ours = answer.narrow(axis + 2, start + inside, kept)
+        theirs = end.narrow(axis + 2, inside, kept)
+        if bool((ours - theirs).abs().max() > _TOLERANCE * (theirs.std() + 1e-12)):
+            return True
+    return False
 
 
 def _strip(network: Network, axis: int, length: int) -> list[int]:

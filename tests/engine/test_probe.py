@@ -14,7 +14,7 @@ from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Mode, RunSettings
-from stubs import network
+from stubs import Ramp, network
 
 
 def _convs(*sizes: int) -> nn.Module:
@@ -91,6 +91,29 @@ def test_resizing_with_aligned_corners_depends_on_the_size():
 
     field = receptive_field(network(Resized(), outputs=1, stride=4))
     assert not field.bounded
+
+
+def test_a_network_that_counts_its_place_is_not_bounded():
+    assert not receptive_field(network(Ramp(3))).bounded
+
+
+def test_a_stride_that_is_larger_than_was_said_is_noticed():
+    class Halved(nn.Module):
+        def forward(self, tiles):
+            height, width = tiles.shape[2:]
+            small = nn.functional.avg_pool2d(tiles, 8, ceil_mode=True)
+            large = small.repeat_interleave(8, 2).repeat_interleave(8, 3)
+            return large[..., :height, :width]
+
+    assert receptive_field(network(Halved(), outputs=1, stride=8)).bounded
+    assert not receptive_field(network(Halved(), outputs=1, stride=4)).bounded
+
+
+def test_a_margin_that_the_network_uses_up_is_context():
+    model = network(nn.Conv2d(1, 1, 9), outputs=1, margin=4)
+    assert receptive_field(model).before == receptive_field(model).after == (4, 4)
+    plan = make_plan(Source(np.zeros((90, 80))), model, RunSettings(mode="exact"))
+    assert (plan.halo, plan.margin) == (0, 4)
 
 
 def test_exact_tiles_equal_the_whole_image_and_less_halo_does_not():
