@@ -81,7 +81,8 @@ class Shares:
             here, there = _overlap(shift, whole.shape)
             total[here] += whole[there]
         share = (whole / total)[tuple(slice(*edges) for edges in core)]
-        return torch.from_numpy(share.astype(np.float32)).to(self._device)
+        shares = torch.from_numpy(share.astype(np.float32))
+        return shares.to(self._device, non_blocking=True)
 
 
 def _overlap(

@@ -28,7 +28,11 @@ class _Compiled(nn.Module):
     def __init__(self, plain: nn.Module) -> None:
         super().__init__()
         self.plain = plain
-        self._fast = torch.compile(plain, dynamic=False)
+        device = next((one.device.type for one in plain.parameters()), "cpu")
+        # on a GPU also as a CUDA graph: one launch for the whole network
+        self._fast = torch.compile(
+            plain, dynamic=False, mode="reduce-overhead" if device == "cuda" else None
+        )
         self._works = True
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
