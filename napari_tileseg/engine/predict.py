@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.plan import Plan, make_plan
+from napari_tileseg.engine.regions import blank, tiles_for_masks
 from napari_tileseg.engine.run import Patch, stream_plan
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.engine.source import Source
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.source import ArrayLike
+    from napari_tileseg.engine.tiles import TileGrid
 
 __all__ = [
     "Focus",
@@ -39,6 +42,7 @@ def stream(
     *,
     axes: str | None = None,
     focus: Focus | tuple[float, ...] | None = None,
+    mask: ArrayLike | None = None,
     **options: Any,
 ) -> Iterator[Patch]:
     """Segment an image and yield patches of labels as they are finished.
@@ -54,6 +58,10 @@ def stream(
     focus
         Where to begin: a point in coordinates of the labels, or (y, x) alone for the first
         plane, or a `Focus` that may move.
+    mask
+        Where labels are wanted: bool in the shape of one plane of the labels or of all of
+        them; may be coarser. Tiles that touch no wanted pixel are not computed, and pixels
+        inside get the same labels as without a mask.
     **options
         The fields of `RunSettings`: tile, overlap, blend, mode, device, precision, ...
 
@@ -68,23 +76,28 @@ def stream(
         Of the kind that says what is wrong: image, model, settings or device.
     """
     source, plan = _planned(image, model, axes, options)
-    return stream_plan(plan, source, model, focus=_as_focus(focus, source))
+    return _patches(plan, source, model, mask, focus=_as_focus(focus, source))
 
 
 def predict(
-    image: ArrayLike, model: Network, *, axes: str | None = None, **options: Any
+    image: ArrayLike,
+    model: Network,
+    *,
+    axes: str | None = None,
+    mask: ArrayLike | None = None,
+    **options: Any,
 ) -> NDArray[Any]:
     """Segment an image of any size.
 
     Parameters
     ----------
-    image, model, axes, **options
+    image, model, axes, mask, **options
         As in `stream`.
 
     Returns
     -------
     Class indices, uint8, in the shape of the image without its channels: (H, W), (T, H, W),
-    ...; for a multilabel model (classes, H, W) bool.
+    ...; for a multilabel model (classes, H, W) bool. Outside of a mask 255, or False.
 
     Raises
     ------
@@ -93,10 +106,28 @@ def predict(
     """
     source, plan = _planned(image, model, axes, options)
     labels = empty_labels(source, model)
-    for patch in stream_plan(plan, source, model, provisional=False):
+    for patch in _patches(plan, source, model, mask, provisional=False):
         where: tuple[Any, ...] = (..., *patch.region)
         labels[where] = patch.labels
     return labels
+
+
+def _patches(
+    plan: Plan, source: Source, model: Network, mask: ArrayLike | None, **more: Any
+) -> Iterator[Patch]:
+    if mask is None:
+        yield from stream_plan(plan, source, model, **more)
+        return
+    one_for_all = len(mask.shape) == len(source.spatial_shape)
+
+    def wanted(grid: TileGrid) -> NDArray[np.bool_]:
+        return tiles_for_masks(grid, plan.leading_shape, mask)
+
+    for patch in stream_plan(plan, source, model, wanted=wanted, **more):
+        plane = tuple(part.start for part in patch.region[: len(plan.leading_shape)])
+        its_mask = mask if one_for_all else mask[plane]
+        labels = blank(its_mask, source.spatial_shape, patch.region, patch.labels)
+        yield replace(patch, labels=labels)
 
 
 def empty_labels(source: Source, network: Network) -> NDArray[Any]:

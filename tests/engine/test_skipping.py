@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import napari_tileseg as nts
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.engine.source import Source
@@ -71,3 +72,19 @@ def test_the_coarse_level_of_a_pyramid_says_what_is_empty():
     labels, module = _run(pyramid, skip_empty=True)
     assert len(module.shapes) < 30
     np.testing.assert_array_equal(labels[300:700, 500:900], full[300:700, 500:900])
+
+
+@pytest.mark.parametrize("leading", [(), (2,)])
+def test_inside_a_mask_labels_are_those_of_a_full_run_and_outside_there_are_none(leading):
+    image = np.random.default_rng(0).random((*leading, 300, 400)).astype(np.float32)
+    mask = np.zeros((*leading, 30, 40), bool)
+    mask[..., 10:14, 3:9] = True
+    module = Counting(Ramp(3))
+    model = network(module, outputs=3, tile=64)
+    full = nts.predict(image, model, precision="fp32")
+    n_full = len(module.shapes)
+    masked = nts.predict(image, model, precision="fp32", mask=mask)
+    assert len(module.shapes) - n_full < 0.3 * n_full
+    fine = mask.repeat(10, axis=-2).repeat(10, axis=-1)
+    np.testing.assert_array_equal(masked[fine], full[fine])
+    assert (masked[~fine] == 255).all()
