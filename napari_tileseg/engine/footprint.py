@@ -2,6 +2,9 @@
 
 The network is walked through with tensors that have a shape but no pixels. What it holds at
 each step is added up: a tensor counts from when it is made until nobody holds it any more.
+
+These are torch's "meta" tensors, followed by a function mode: "fake" tensors and a dispatch
+mode would load a compiler, which does not go together with some graphics drivers.
 """
 
 from __future__ import annotations
@@ -14,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from napari_tileseg.engine.device import autocast, in_fast_layout
+from napari_tileseg.engine.device import in_fast_layout
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.settings import Precision
 
@@ -32,6 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 _SMALL_PX = 128
 """A network that cannot be walked through is run once for real, on a tile of about this size."""
+
+_DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+
+_CONVOLUTIONS = (torch.conv2d, torch.conv3d, torch.conv_transpose2d, torch.conv_transpose3d)
 
 _ALLOWANCE = 1.15
 """What kernels take besides, and what lies idle between tensors; measured on three networks."""
@@ -74,48 +80,44 @@ def footprint(
     device, precision
         Where, and in which number format; the CPU if None.
     """
-    device = device or torch.device("cpu")
+    on_cpu = device is None or device.type == "cpu"
+    dtype = _DTYPES.get(precision, torch.float32)
     weights = sum(one.nbytes for one in _tensors_of(network.module))
     shape = (batch, len(network.spec.channels), *(n + 2 * network.spec.margin for n in tile))
     try:
-        peak = _walked_through(network.module, shape, device, precision)
+        hollow = _without_pixels(network.module, dtype)
+        tiles = torch.empty(shape, device="meta")
+        peak = _most_held(hollow, tiles, dtype, on_cpu=on_cpu)
     except Exception as error:  # noqa: BLE001 - whatever a network cannot do without pixels
         _LOG.debug("memory is measured on a small tile instead: %s", error)
-        peak = _scaled_up(network, shape, precision)
+        peak = _scaled_up(network, shape) * dtype.itemsize // 4
     return Footprint(weights, round(peak * _ALLOWANCE))
 
 
-def _walked_through(
-    module: nn.Module, shape: tuple[int, ...], device: torch.device, precision: Precision
-) -> int:
-    with FakeTensorMode():
-        hollow = _without_pixels(module, device)
-        return _most_held(hollow, torch.empty(shape, device=device), precision)
-
-
-def _scaled_up(network: Network, shape: tuple[int, ...], precision: Precision) -> int:
+def _scaled_up(network: Network, shape: tuple[int, ...]) -> int:
     """Run a small tile where the network is, and scale by the number of pixels."""
-    spec = network.spec
+    spec, device = network.spec, network.device
     side = round_up(_SMALL_PX, spec.stride) + 2 * spec.margin
     small = (1, shape[1], *(min(size, side) for size in shape[2:]))
-    held = _most_held(network.module, torch.zeros(small, device=network.device), precision)
+    tiles = torch.zeros(small, device=device)
+    held = _most_held(network.module, tiles, torch.float32, on_cpu=device.type == "cpu")
     return round(held * prod(shape) / prod(small))
 
 
-def _most_held(module: nn.Module, tiles: torch.Tensor, precision: Precision) -> int:
-    held = _Held(_tensors_of(module))
-    # inference mode would hide the parts of composite operations
-    with torch.no_grad(), autocast(tiles.device, precision), held:
-        answer = module(in_fast_layout(tiles.clone()))
+def _most_held(module: nn.Module, tiles: torch.Tensor, dtype: torch.dtype, *, on_cpu: bool) -> int:
+    held = _Held(_tensors_of(module), on_cpu=on_cpu)
+    with torch.inference_mode(), held:
+        answer = module(in_fast_layout(tiles.clone()).to(dtype))
         answer.float()
     return held.most
 
 
-def _without_pixels(module: nn.Module, device: torch.device) -> nn.Module:
+def _without_pixels(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a module without its weights: what it remembers of tensors must not be these."""
     known: dict[int, Any] = {}
     for one in _tensors_of(module):
-        hollow = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device=device)
+        kind = dtype if one.is_floating_point() else one.dtype
+        hollow = torch.empty_strided(one.shape, one.stride(), dtype=kind, device="meta")
         is_weight = isinstance(one, nn.Parameter)
         known[id(one)] = nn.Parameter(hollow, requires_grad=False) if is_weight else hollow
     return copy.deepcopy(module, known)
@@ -126,23 +128,22 @@ def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
     yield from module.buffers()
 
 
-def _rearranged(convolution: Any) -> int:
+def _rearranged(tiles: torch.Tensor, kernel: torch.Tensor) -> int:
     """Return the bytes of the copy that a convolution makes of its input on a CPU."""
-    tiles, kernel = convolution[:2]
-    alone = prod(kernel.shape[2:]) == 1
-    return 0 if alone or tiles.device.type != "cpu" else int(tiles.nbytes)
+    return 0 if prod(kernel.shape[2:]) == 1 else tiles.nbytes
 
 
-class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Held(TorchFunctionMode):
     """Adds up the memory of all tensors that are made while it is on, and still held."""
 
-    def __init__(self, besides: Iterator[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, besides: Iterator[torch.Tensor], *, on_cpu: bool) -> None:
+        super().__init__()
         self._besides = {_weakly(one.untyped_storage()) for one in besides}
         self._held: dict[StorageWeakRef, int] = {}
+        self._on_cpu = on_cpu
         self.most = 0
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run an operation and look at what it has made."""
@@ -151,7 +152,8 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(one, torch.Tensor):
                 self._take(one.untyped_storage())
         self._held = {ref: size for ref, size in self._held.items() if not ref.expired()}  # type: ignore[no-untyped-call]
-        besides = _rearranged(args) if func is torch.ops.aten.convolution.default else 0
+        copies = self._on_cpu and func in _CONVOLUTIONS
+        besides = _rearranged(*args[:2]) if copies else 0
         self.most = max(self.most, sum(self._held.values()) + besides)
         return made
 
