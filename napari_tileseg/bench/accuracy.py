@@ -14,6 +14,7 @@ from napari_tileseg.bench.other_tools import monai_logits, with_monai
 from napari_tileseg.bench.pixels import real_image
 from napari_tileseg.bench.runs import labels_and_logs, labels_of, logs_of, planned
 from napari_tileseg.bench.timing import in_turn, ratio, spread
+from napari_tileseg.engine.settle import settle
 from napari_tileseg.io.checkpoints import load_model
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from napari_tileseg.bench.setup import Setup
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.source import Source
 
     Answer = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -53,10 +56,18 @@ def measure(setup: Setup) -> Iterator[Figure]:
         "",
         _SPEED_BAR,
         "higher",
-        f"{side} x {side} px; {spread(seconds['monai'], seconds['engine'])}; decisions included",
+        f"{side} x {side} px; {_chosen(plan, source, network)}, deciding that included; "
+        f"{spread(seconds['monai'], seconds['engine'])}",
     )
     whole = _engine(image, network, {"mode": "whole", "device": "cpu", "precision": "fp32"})
     yield from _nearness(whole, _engine(image, network, settings), _monai(image, peer, plan.batch))
+
+
+def _chosen(plan: Plan, source: Source, network: Network) -> str:
+    """Say what mode auto comes to."""
+    plan = settle(plan, source, own_copy(network))
+    halo = "" if plan.halo is None else f", context {plan.halo} px"
+    return f"auto is {plan.mode}, tiles of {plan.tile[0]} px{halo}, {plan.precision.value}"
 
 
 def _without_the_whole_image(side: int) -> dict[str, Any]:
