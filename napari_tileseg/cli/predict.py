@@ -11,15 +11,20 @@ from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.cli.output import is_store, label_paths, prepare, require_room_for
 from napari_tileseg.cli.probabilities import add_sides, check_sides, sides
+from napari_tileseg.engine.amounts import duration, tile_size
 from napari_tileseg.errors import Cancelled, SettingsError
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
     import argparse
 
+    import numpy as np
+
     from napari_tileseg.cli.options import Subparsers
     from napari_tileseg.cli.segment import Job
+    from napari_tileseg.engine.meter import RunReport
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
 
 _SETTINGS = (
     *("tile", "overlap", "blend", "mode", "tolerance", "device", "precision", "batch"),
@@ -62,7 +67,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_sides(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help="say what a run would cost (time, memory, disk) and how it is done; write nothing",
     )
 
 
@@ -94,10 +101,14 @@ def _predict(
     with open_image(image) as opened:
         job = plan_job(opened, network, settings, args.axes)
         require_room_for(job.label_shape, target, multilabel=job.multilabel)
-        for line in _describe(job, verbose=args.verbose or args.dry_run):
+        for line in _describe(job, verbose=args.verbose):
             note(args, line)
         if args.dry_run:
+            for line in _cost(job, keeps_labels=not is_store(target)):
+                note(args, line)
             return
+        for sentence in job.plan.notes:
+            note(args, f"  {sentence}")
         if is_store(target):
             _store_in(args, job, target)
         else:
@@ -106,45 +117,67 @@ def _predict(
 
 def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     """Run a job into a store that can be gone on with, and print the area of each class."""
-    from napari_tileseg.cli.report import area_table
     from napari_tileseg.cli.stored import run_to_store
+    from napari_tileseg.engine.meter import Meter
 
-    start = time.monotonic()
+    start, meter = time.monotonic(), Meter(job.plan.device)
+    more = {"resume": args.resume, "beside": sides(args), "meter": meter}
     try:
         with progress(args, job.opened.name) as advance:
-            pixels = run_to_store(job, target, advance, resume=args.resume, beside=sides(args))
+            pixels = run_to_store(job, target, advance, **more)
     except KeyboardInterrupt:
         raise Cancelled(f"What is finished is in '{target}'; go on with --resume.") from None
-    if not args.quiet:
-        print(area_table(job, pixels))
-    note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")
+    _conclude(args, job, pixels, meter.report())
+    note(args, f"wrote {target} ({duration(time.monotonic() - start)})")
 
 
 def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
     """Run a job, write its labels and print the area of each class."""
     from napari_tileseg.cli.probabilities import probability_store
-    from napari_tileseg.cli.report import area_table, save
+    from napari_tileseg.cli.report import save
     from napari_tileseg.cli.segment import label_array, run_job, settled
+    from napari_tileseg.engine.meter import Meter
 
     start = time.monotonic()
     job = settled(job)
+    meter = Meter(job.plan.device)
     beside = probability_store(job, sides(args))
     with label_array(job, target.parent) as labels, beside as store:
         with progress(args, job.opened.name) as advance:
-            pixels = run_job(job, labels, advance, store)
-        save(job, labels, target)
+            pixels = run_job(job, labels, advance, store, meter)
+        save(job, labels, target, meter.report())
+    _conclude(args, job, pixels, meter.report())
+    note(args, f"wrote {target} ({duration(time.monotonic() - start)})")
+
+
+def _conclude(args: argparse.Namespace, job: Job, pixels: np.ndarray, report: RunReport) -> None:
+    """Say what was found and how far tiles disagreed."""
+    from napari_tileseg.cli.report import area_table, told
+
     if not args.quiet:
         print(area_table(job, pixels))
-    note(args, f"wrote {target} ({time.monotonic() - start:.0f} s)")
+    for sentence in told(report):
+        note(args, sentence)
+
+
+def _cost(job: Job, *, keeps_labels: bool) -> list[str]:
+    """Return what a run would cost and how it would be done; a few tiles are computed."""
+    from napari_tileseg.engine.estimate import estimate
+
+    found = estimate(job.plan, job.source, job.network, keeps_labels=keeps_labels)
+    lines = [found.sentence, _way(found.plan), *found.plan.notes]
+    return [f"  {line}" for line in lines]
 
 
 def _describe(job: Job, *, verbose: bool) -> list[str]:
     """Return what a person should know about a job before it starts."""
     size = " x ".join(f"{n:,}" for n in job.source.label_shape)
     lines = [f"{job.opened.name}: {size} px, model {job.network.spec.name}"]
-    if verbose:
-        plan = job.plan
-        tile = " x ".join(str(n) for n in plan.tile)
-        how = f"{plan.mode} ({plan.blend})" if plan.mode == "blend" else f"{plan.mode}"
-        lines.append(f"  {plan.n_tiles} tiles of {tile} px, mode {how}, batch {plan.batch}")
-    return lines + [f"  {sentence}" for sentence in job.plan.notes]
+    return [*lines, f"  {_way(job.plan)}"] if verbose else lines
+
+
+def _way(plan: Plan) -> str:
+    """Say how a plan is carried out."""
+    way = f"{plan.mode} ({plan.blend})" if plan.mode == "blend" else f"{plan.mode}"
+    tiles = f"{plan.n_tiles:,} tiles of {tile_size(plan.tile)}"
+    return f"{tiles}, mode {way}, batch {plan.batch}, precision {plan.precision}"

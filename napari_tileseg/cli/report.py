@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_tileseg.cli.segment import Job
+    from napari_tileseg.engine.meter import RunReport
 
 
 def area_table(job: Job, pixels: np.ndarray) -> str:
@@ -41,9 +42,15 @@ def shares(job: Job, pixels: np.ndarray) -> list[str]:
     return [f"{count / total:.1%}" for count in pixels]
 
 
-def save(job: Job, labels: Any, target: Path) -> Path:
+def told(report: RunReport) -> list[str]:
+    """Return what everybody should know about a run; the log says the rest."""
+    return [] if report.mismatch is None else [report.mismatch.sentence]
+
+
+def save(job: Job, labels: Any, target: Path, report: RunReport | None = None) -> Path:
     """Write labels with their class names, and where they come from."""
     plan = job.plan
+    mismatch = None if report is None else report.mismatch
     return export(
         labels,
         target,
@@ -59,6 +66,7 @@ def save(job: Job, labels: Any, target: Path) -> Path:
                 "tile": list(plan.tile),
                 "blend": plan.blend.value,
                 "precision": plan.precision.value,
+                **({} if mismatch is None else {"tile mismatch": mismatch.share}),
             },
         },
     )

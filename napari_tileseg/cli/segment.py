@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.probabilities import ProbabilityStore
+    from napari_tileseg.engine.meter import Meter
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.predict import Patch
@@ -76,7 +77,11 @@ def settled(job: Job) -> Job:
 
 
 def run_job(
-    job: Job, labels: Any, advance: Advance, probabilities: ProbabilityStore | None = None
+    job: Job,
+    labels: Any,
+    advance: Advance,
+    probabilities: ProbabilityStore | None = None,
+    meter: Meter | None = None,
 ) -> np.ndarray:
     """Segment an image into `labels` and count what was found.
 
@@ -90,13 +95,16 @@ def run_job(
         Called with (tiles done, tiles in all).
     probabilities
         Where the probabilities of final regions go.
+    meter
+        Is told what the time goes to.
 
     Returns
     -------
     (classes,) int64: how many pixels each class has.
     """
     pixels = np.zeros(len(job.network.classes), np.int64)
-    for patch in stream_plan(job.plan, job.source, job.network, provisional=False):
+    patches = stream_plan(job.plan, job.source, job.network, provisional=False, meter=meter)
+    for patch in patches:
         pixels += _counted(patch, len(pixels))
         labels[(..., *patch.region)] = patch.labels
         if probabilities is not None and patch.probabilities is not None:

@@ -30,6 +30,7 @@ def run_to_store(
     *,
     resume: bool,
     beside: Mapping[str, Path] | None = None,
+    meter: Meter | None = None,
 ) -> np.ndarray:
     """Segment an image into a store, or go on with one.
 
@@ -45,6 +46,8 @@ def run_to_store(
         Whether the folder was left by a run that did not come to its end.
     beside
         The folders for what else is asked for: "probabilities", "confidence".
+    meter
+        Is told what the time goes to.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def run_to_store(
             pixel_size_um=job.opened.pixel_size_um,
             **(beside or {}),
         )
-    meter = Meter(plan.device)
+    meter = meter or Meter(plan.device)
     with store:
         patches = stream_plan(
             plan, job.source, job.network, wanted=store.wanted, provisional=False, meter=meter

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def duration(seconds: float) -> str:
     """Write seconds as a person says them: "16 s", "4 min", "2 h 10 min"."""
@@ -28,6 +33,12 @@ def rate(tiles_per_s: float) -> str:
     if 0 < tiles_per_s < 0.5:
         return f"{_two_digits(60 * tiles_per_s)} tiles/min"
     return f"{_two_digits(tiles_per_s)} tiles/s"
+
+
+def tile_size(lengths: Sequence[int]) -> str:
+    """Write the size of a tile, (rows, columns): "512 px" for a square, else "768 × 512 px"."""
+    sizes = lengths[:1] if len(set(lengths)) == 1 else tuple(reversed(lengths))
+    return f"{' × '.join(f'{length:,}' for length in sizes)} px"
 
 
 def _two_digits(number: float) -> str:

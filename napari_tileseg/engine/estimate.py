@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from napari_tileseg.engine.amounts import duration, size_of
+from napari_tileseg.engine.amounts import duration, size_of, tile_size
 from napari_tileseg.engine.device import memory_errors_explained, prepared
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.frozen_norm import FrozenNorms
@@ -79,8 +79,7 @@ class Estimate:
     @property
     def sentence(self) -> str:
         """All of it in one line: "About 2,310 tiles of 512 px · 40 s · 1.1 GB memory · ..."."""
-        size = " × ".join(f"{n:,}" for n in dict.fromkeys(reversed(self.tile)))
-        tiles = f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} of {size} px"
+        tiles = f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} of {tile_size(self.tile)}"
         whole = duration(self.seconds + self.settling_s)
         return f"About {tiles} · {whole} · {self.memory} · {size_of(self.disk_bytes)} disk"
 

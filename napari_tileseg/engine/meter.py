@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 StageName = Literal["read", "network", "merge", "write"]
 
-_SAID = {"network": "network", "read": "reading", "merge": "merging", "write": "writing"}
+_SAID: dict[StageName, str] = {
+    "network": "network",
+    "read": "reading",
+    "merge": "merging",
+    "write": "writing",
+}
 
 
 class Mismatch(Protocol):
@@ -62,7 +67,7 @@ class RunReport:
         What a person should know, in sentences.
     """
 
-    seconds: dict[str, float]
+    seconds: dict[StageName, float]
     wall_s: float
     tiles: int
     memory_now: int
@@ -90,10 +95,17 @@ class RunReport:
     @property
     def what_takes_time(self) -> str:
         """The stages by name, with their share of the time: "network 91 %, reading 6 %"."""
-        shares = [(name, self.share(stage)) for stage, name in _SAID.items()]  # type: ignore[arg-type]
-        return ", ".join(
-            f"{name} {share:.0%}".replace("%", " %") for name, share in shares if share
-        )
+        return ", ".join(text for _, text in self._shares)
+
+    @property
+    def slowest(self) -> str:
+        """The stage that goes on for most of the time: "network 94 %"."""
+        return max(self._shares, default=(0.0, ""))[1]
+
+    @property
+    def _shares(self) -> list[tuple[float, str]]:
+        shares = [(self.share(stage), name) for stage, name in _SAID.items()]
+        return [(share, f"{name} {100 * share:.0f} %") for share, name in shares if share]
 
     @property
     def memory(self) -> str:
@@ -139,10 +151,11 @@ class Meter:
         self.notes: tuple[str, ...] = ()
         self._clock = clock
         self._lock = threading.Lock()
-        self._seconds = dict.fromkeys(_SAID, 0.0)
+        self._seconds: dict[StageName, float] = dict.fromkeys(_SAID, 0.0)
         self._tiles = 0
         self._began: float | None = None
         self._ended = 0.0
+        self._left_out = 0.0
         self._on_gpu = device is not None and device.type != "cpu"
         self._memory = PeakMemory(device)
 
@@ -161,11 +174,16 @@ class Meter:
             self._tiles += count
         self._memory.sample()
 
+    def leave_out(self, seconds: float) -> None:
+        """Take a pause out of the time of the run."""
+        with self._lock:
+            self._left_out += seconds
+
     def report(self) -> RunReport:
         """Return what the run took so far."""
         with self._lock:
             seconds, tiles = dict(self._seconds), self._tiles
-            wall_s = 0.0 if self._began is None else self._ended - self._began
+            wall_s = 0.0 if self._began is None else self._ended - self._began - self._left_out
         return RunReport(
             seconds=seconds,
             wall_s=wall_s,
@@ -179,7 +197,7 @@ class Meter:
             notes=self.notes,
         )
 
-    def _count(self, name: str, start: float, end: float, seconds: float) -> None:
+    def _count(self, name: StageName, start: float, end: float, seconds: float) -> None:
         with self._lock:
             self._seconds[name] += seconds
             if self._began is None or start < self._began:

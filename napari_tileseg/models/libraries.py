@@ -31,7 +31,7 @@ def import_smp() -> Any:
     TilesegError
         If it is missing, or torch and torchvision do not fit each other.
     """
-    _load_triton_apart()
+    load_triton_apart()
     try:
         return import_module("segmentation_models_pytorch")
     except RuntimeError as error:
@@ -57,7 +57,7 @@ def import_monai_nets() -> Any:
     TilesegError
         If MONAI is missing or cannot be loaded.
     """
-    _load_triton_apart()
+    load_triton_apart()
     try:
         return import_module("monai.networks.nets")
     except ImportError as error:
@@ -67,7 +67,7 @@ def import_monai_nets() -> Any:
         ) from error
 
 
-def _load_triton_apart() -> None:
+def load_triton_apart() -> None:
     """Load triton, which torchvision makes torch load, so that it sees its own LLVM only.
 
     OpenGL drivers bring an LLVM of another version into the process, for all to see. Once a

@@ -3,7 +3,8 @@
 from napari_tileseg.session.facts import ImageFacts
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.session import Session
-from napari_tileseg.session.view import ClassRow, Exported, State, View
+from napari_tileseg.session.view import View
+from napari_tileseg.session.wanted import ClassRow, Exported, State
 
 __all__ = [
     "ClassRow",

@@ -72,6 +72,12 @@ class Pace:
         return max(0.0, per_tile * (self.total - self.done) - min(waited, per_tile))
 
     @property
+    def tiles_per_s(self) -> float:
+        """How quickly tiles were done of late, pauses left out; 0 while that is not known."""
+        (start, before), (end, after) = self._marks[0], self._marks[-1]
+        return (after - before) / (end - start) if end > start else 0.0
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds spent working, pauses left out."""
         return self._working_s() - self._began

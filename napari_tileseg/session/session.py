@@ -12,18 +12,23 @@ from psygnal import Signal
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.pace import Pace
-from napari_tileseg.session.view import Exported, PlanFacts, State, View, Wanted, count, resolve
-from napari_tileseg.settings import Mode, RunSettings
+from napari_tileseg.session.planning import PROBED, channel_misfit, cost_of, plan_facts, planned
+from napari_tileseg.session.texts import count
+from napari_tileseg.session.view import View, resolve
+from napari_tileseg.session.wanted import Exported, State, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_tileseg.engine.estimate import Estimate
+    from napari_tileseg.engine.meter import RunReport
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.session.facts import ImageFacts
+    from napari_tileseg.settings import Mode, RunSettings
 
 
 class Session:
@@ -33,17 +38,20 @@ class Session:
     ----------
     changed
         Emits the new `View` after every change of it.
+    planned
+        Emits the plan, or None, whenever there is another one to be estimated.
     source, network, plan
         What the next run is made of; `plan` is None while something is missing or does not fit.
     """
 
     changed = Signal(View)
+    planned = Signal(object)
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.source: Source | None = None
         self.network: Network | None = None
         self.plan: Plan | None = None
-        self._measured: WeakSet[Network] = WeakSet()
+        self._measured: dict[Mode, WeakSet[Network]] = {mode: WeakSet() for mode in PROBED}
         self._clock = clock
         self._pace = Pace(0, clock)
         self._classes_of: Network | None = None
@@ -155,10 +163,25 @@ class Session:
         """Whether a plan has to wait until it is known how far the network looks."""
         return self._wanted.measuring
 
-    def measuring_done(self, network: Network) -> None:
+    def measuring_done(self, network: Network, mode: Mode) -> None:
         """Say that it is known how far a network looks, so that planning is quick again."""
-        self._measured.add(network)
+        self._measured[mode].add(network)
         self._replan()
+
+    def start_estimate(self) -> None:
+        """Say that the cost of the plan is being measured."""
+        self._update(estimating=True)
+
+    def take_estimate(self, of: Plan, estimate: Estimate) -> None:
+        """Say what a plan costs; its settled form takes its place, if it is still the plan."""
+        if of is self.plan and not self.view.busy:
+            self.plan = estimate.plan
+            facts = plan_facts(estimate.plan)
+            self._update(plan=facts, cost=cost_of(estimate), estimating=False)
+
+    def stop_estimate(self) -> None:
+        """Say that nobody measures what the plan costs any more."""
+        self._update(estimating=False)
 
     # the run
 
@@ -178,17 +201,35 @@ class Session:
             has_labels=True,
             exported=None,
             notice=None,
+            estimating=False,
+            report=None,
         )
 
-    def advance(self, tiles_done: int, *, view_complete: bool = False) -> None:
-        """Say how far the run is, and whether all that is on screen is final."""
+    def settle(self, plan: Plan) -> None:
+        """Say what the run that is under way has decided, measuring on the image."""
+        self.plan = plan
+        self._pace.total = plan.n_tiles
+        self._update(plan=plan_facts(plan), tiles_total=plan.n_tiles)
+
+    def advance(
+        self, tiles_done: int, tiles_total: int | None = None, *, view_complete: bool = False
+    ) -> None:
+        """Say how far the run is, of how many tiles, and whether all on screen is final."""
+        if tiles_total is not None:
+            self._pace.total = tiles_total
         self._pace.advance(tiles_done)
         self._update(
             tiles_done=tiles_done,
+            tiles_total=self._pace.total,
+            tiles_per_s=self._pace.tiles_per_s,
             seconds_left=self._pace.seconds_left,
             elapsed_s=self._pace.elapsed_s,
             view_complete=view_complete,
         )
+
+    def measure(self, report: RunReport) -> None:
+        """Say what the run takes: what its time goes to, and memory."""
+        self._update(report=report)
 
     def count_areas(self, pixels: Sequence[int], computed: int) -> None:
         """Say how many pixels each class has, among how many that are computed."""
@@ -335,6 +376,7 @@ class Session:
             computed=0,
             tiles_done=0,
             tiles_total=0,
+            report=None,
             notice=None,
             **changes,
         )
@@ -342,14 +384,19 @@ class Session:
     def _replan(self, **changes: Any) -> None:
         wanted = replace(self._wanted, **changes)
         self.plan, misfit = None, ""
-        exact = wanted.settings.mode is Mode.EXACT
-        measuring = exact and self.network is not None and self.network not in self._measured
+        mode = wanted.settings.mode
+        to_probe = mode in PROBED and self.network not in self._measured[mode]
+        measuring = self.network is not None and to_probe
         if self.source is not None and self.network is not None and not measuring:
             try:
-                self.plan = _planned(self.source, self.network, wanted.settings)
+                self.plan = planned(self.source, self.network, wanted.settings)
             except TilesegError as error:
-                misfit = _channel_misfit(self.source, self.network, wanted) or str(error)
-        self._update(**changes, plan=_facts(self.plan), misfit=misfit, measuring=measuring)
+                misfit = channel_misfit(self.source, self.network, wanted) or str(error)
+        facts = plan_facts(self.plan)
+        self._update(
+            **changes, plan=facts, cost=None, estimating=False, misfit=misfit, measuring=measuring
+        )
+        self.planned.emit(self.plan)
 
     def _update(self, **changes: Any) -> None:
         self._wanted = replace(self._wanted, **changes)
@@ -357,26 +404,3 @@ class Session:
         if view != self._view:
             self._view = view
             self.changed.emit(view)
-
-
-def _planned(source: Source, network: Network, settings: RunSettings) -> Plan:
-    from napari_tileseg.engine.plan import make_plan
-
-    return make_plan(source, network, settings)
-
-
-def _channel_misfit(source: Source, network: Network, wanted: Wanted) -> str:
-    """Say that somebody has to choose channels, in words for where the choice is below."""
-    names = network.spec.channels
-    if wanted.settings.channels is not None or source.n_channels == len(names):
-        return ""
-    reads = f"This model reads {count(len(names), 'channel', 'channels')} ({', '.join(names)})"
-    return f"{reads}; this image has {source.n_channels}. Choose below what it gets."
-
-
-def _facts(plan: Plan | None) -> PlanFacts | None:
-    if plan is None:
-        return None
-    return PlanFacts(
-        plan.n_tiles, plan.tile, plan.mode is Mode.WHOLE, plan.blend.label, plan.batch, plan.notes
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -14,6 +15,7 @@ from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity, State
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.classes import ClassTools
+from napari_tileseg.viewer.estimates import Estimates
 from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
 from napari_tileseg.viewer.links import OURS
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
     from napari_tileseg.settings import RunSettings
+    from napari_tileseg.viewer.run import Carried
 
 
 class Controller:
@@ -67,6 +70,7 @@ class Controller:
         self._tasks = Tasks()
         self.models = Models(session, self._tasks)
         self._exports = Exports(session, self._tasks)
+        self._estimates = Estimates(session)
         self._bound = ExitStack()
         self._watched = ExitStack()
         self._is_stale = False
@@ -87,6 +91,7 @@ class Controller:
         """End all work and let go of the viewer."""
         self._bound.close()
         self._watched.close()
+        self._estimates.close()
         self._tasks.close()
         if self._run is not None:
             self._run.close()
@@ -283,12 +288,25 @@ class Controller:
             self.session.report(error)
             return
         self._results[self._image] = results
-        self._run = Run(self._viewer, self.session, self._image, results)
+        self._estimates.stop()
+        self._run = Run(
+            self._viewer,
+            self.session,
+            self._image,
+            results,
+            on_end=partial(self._on_run_ended, results),
+            after=self._estimates.last,
+        )
         self._bind_classes()
         self._exports.begin(results)
         self._run.start()
         if said:
             self.session.tell(said)
+
+    def _on_run_ended(self, results: Results, carried: Carried) -> None:
+        self._exports.end(results, carried)
+        # what it says of the pixel under the cursor is from before the run
+        self._viewer.update_status_from_cursor()
 
     def pause(self) -> None:
         """Hold the run."""

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.layers import SegmentationLabels
     from napari_tileseg.viewer.results import Results
+    from napari_tileseg.viewer.run import Carried
     from napari_tileseg.viewer.tasks import Tasks
 
 RUNS = "napari-tileseg runs"
@@ -57,6 +59,13 @@ class Exports:
         for layer in results.layers:
             before = layer.metadata.get(RUNS, ({},))[0]
             layer.metadata = layer.metadata | {RUNS: (run, before)}
+
+    def end(self, results: Results, carried: Carried) -> None:
+        """Remember on the layers what the run that has ended really was."""
+        for layer in results.layers:
+            run, before = layer.metadata.get(RUNS, ({}, {}))
+            known = run | {"run": carried_out(carried)}
+            layer.metadata = layer.metadata | {RUNS: (known, before)}
 
     def export(self, results: Results, path: Path) -> None:
         """Write labels as they are shown now."""
@@ -137,5 +146,20 @@ def provenance(session: Session) -> dict[str, Any]:
         "model": session.view.origin,
         "model sha256": network.provenance.get("sha256"),
         "settings": session.settings.changed(),
-        "run": {"mode": plan.mode.value, "tile": list(plan.tile), "blend": plan.blend.value},
+        "run": _plain(plan),
+    }
+
+
+def carried_out(carried: Carried) -> dict[str, Any]:
+    """Say how a run was done, and how far its tiles disagreed."""
+    mismatch = None if carried.meter is None else carried.meter.mismatch
+    return _plain(carried.plan) | ({} if mismatch is None else {"tile mismatch": mismatch.share})
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    return {
+        "mode": plan.mode.value,
+        "tile": list(plan.tile),
+        "blend": plan.blend.value,
+        "precision": plan.precision.value,
     }

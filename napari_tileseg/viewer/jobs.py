@@ -56,9 +56,16 @@ Outcome = Finished | Cancelled | Failed
 class _Worker(Generic[T]):
     """The side of the other thread: it knows no Qt object, so it can outlive them all."""
 
-    def __init__(self, make_stream: MakeStream[T], queue_size: int, spare_a_core: bool) -> None:
+    def __init__(
+        self,
+        make_stream: MakeStream[T],
+        queue_size: int,
+        spare_a_core: bool,
+        after: threading.Thread | None,
+    ) -> None:
         self._make_stream = make_stream
         self._spare_a_core = spare_a_core
+        self._after = after
         self.items: queue.Queue[T | _End] = queue.Queue(maxsize=queue_size)
         self.stop = threading.Event()
         self.may_go_on = threading.Event()
@@ -74,6 +81,8 @@ class _Worker(Generic[T]):
 
     def _run(self) -> None:
         outcome: Outcome = Cancelled()
+        while self._after is not None and self._after.is_alive() and not self.stop.is_set():
+            self._after.join(_POLL_S)
         try:
             with _one_core_left() if self._spare_a_core else nullcontext():
                 outcome = self._work()
@@ -136,6 +145,8 @@ class Job(QObject):
         How many items may wait before the worker has to.
     spare_a_core
         Whether torch leaves one processor core to the window while the job runs.
+    after
+        A job that was cancelled or closed, whose thread is waited for: in this job's own thread.
 
     Notes
     -----
@@ -157,10 +168,12 @@ class Job(QObject):
         interval_ms: int = 33,
         queue_size: int = 32,
         spare_a_core: bool = False,
+        after: Job | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._worker: _Worker[Any] = _Worker(make_stream, queue_size, spare_a_core)
+        before = None if after is None else after._worker.thread
+        self._worker: _Worker[Any] = _Worker(make_stream, queue_size, spare_a_core, before)
         self._on_item = on_item
         self._budget_s = budget_ms / 1000
         self._outcome: Outcome | None = None

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_tileseg.errors import ModelFitError
 from napari_tileseg.io.samples import bundled_checkpoints, sample_image
+from napari_tileseg.models.libraries import load_triton_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari.layers import Image
 
+    from napari_tileseg.engine.estimate import Estimate
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.settings import Mode
 
 SAMPLE_MODEL = "cells"
 """The bundled model whose image the demo opens."""
@@ -26,12 +33,23 @@ def devices() -> list[tuple[str, str]]:
 
     Also imports what a run needs, so that the window does not stand still at the first click.
     """
-    for name in ("pandas", "napari_tileseg.engine.run", "napari_tileseg.models.registry"):
+    load_triton_apart()
+    for name in ("pandas", "napari_tileseg.engine.estimate", "napari_tileseg.models.registry"):
         import_module(name)
     from napari_tileseg.engine.device import device_choices
 
     known = device_choices()
     return [("auto", f"Automatic · {known[0][1]}"), *known]
+
+
+def estimate(
+    plan: Plan, source: Source, network: Network, should_stop: Callable[[], bool]
+) -> Estimate:
+    """Find out what a run costs; imports the engine."""
+    load_triton_apart()  # asking what memory a network takes loads it
+    from napari_tileseg.engine.estimate import estimate as measure
+
+    return measure(plan, source, network, should_stop=should_stop)
 
 
 def bundled_names() -> list[str]:
@@ -48,11 +66,12 @@ def model(
     return load_model(source, architecture=architecture, classes=classes)
 
 
-def receptive_field(network: Network) -> object:
-    """Measure how far a network looks; it remembers the answer."""
-    from napari_tileseg.engine.probe import receptive_field as measure
+def probe(network: Network, mode: Mode) -> None:
+    """Find out how far a network looks in a mode; it remembers the answer."""
+    from napari_tileseg.engine.geometry import required_halo
 
-    return measure(network)
+    with suppress(ModelFitError):  # is said when a plan is made
+        required_halo(network, mode)
 
 
 def sample_image_layer() -> Image:

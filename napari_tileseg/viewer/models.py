@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -41,7 +42,7 @@ class Models:
     def __init__(self, session: Session, tasks: Tasks) -> None:
         self._session = session
         self._tasks = tasks
-        self._measuring: WeakSet[Network] = WeakSet()
+        self._measuring: dict[Mode, WeakSet[Network]] = defaultdict(WeakSet)
         self._newest_load = 0
 
     def refresh(self) -> None:
@@ -90,20 +91,22 @@ class Models:
 
     def measure_if_needed(self) -> None:
         """Find out how far the network looks, if a plan waits for it; it can take a minute."""
-        network = self._session.network
-        if network is None or not self._session.needs_measuring or network in self._measuring:
+        network, mode = self._session.network, self._session.settings.mode
+        if network is None or not self._session.needs_measuring:
             return
-        self._measuring.add(network)
+        if network in self._measuring[mode]:
+            return
+        self._measuring[mode].add(network)
 
         def on_measured(_: object) -> None:
-            self._measuring.discard(network)
-            self._session.measuring_done(network)
+            self._measuring[mode].discard(network)
+            self._session.measuring_done(network, mode)
 
         def on_not_measured(error: BaseException) -> None:
-            self._measuring.discard(network)
+            self._measuring[mode].discard(network)
             settings = self._session.settings
-            if self._session.network is network and settings.mode is Mode.EXACT:
+            if self._session.network is network and settings.mode is mode:
                 self._session.set_settings(settings.but(mode=Mode.AUTO))
                 self._session.report(error)
 
-        self._tasks.start(lambda: loading.receptive_field(network), on_measured, on_not_measured)
+        self._tasks.start(lambda: loading.probe(network, mode), on_measured, on_not_measured)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.viewer import jobs
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_tileseg.engine.meter import Meter
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.predict import Patch
+    from napari_tileseg.engine.source import Source
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.results import Results
 
 _TELL_EVERY_S = 0.2
 """Progress and areas are told so often; more would only flicker."""
+
+
+@dataclass
+class Carried:
+    """The plan as it is carried out, and what measures it once it is begun."""
+
+    plan: Plan
+    meter: Meter | None = None
 
 
 class Run:
@@ -38,6 +51,10 @@ class Run:
         The layer that is segmented.
     results
         The layers that are written.
+    on_end
+        Called when it has ended by itself, with what it was.
+    after
+        A job that has to have ended before.
 
     Attributes
     ----------
@@ -46,7 +63,13 @@ class Run:
     """
 
     def __init__(
-        self, viewer: ViewerModel, session: Session, image: Layer, results: Results
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        image: Layer,
+        results: Results,
+        on_end: Callable[[Carried], object],
+        after: jobs.Job | None = None,
     ) -> None:
         assert session.plan is not None
         assert session.source is not None
@@ -58,12 +81,18 @@ class Run:
         self._spatial_dims = len(session.source.spatial_shape)
         self._seen = Coverage()
         self._tiles_done = 0
+        self._tiles_total: int | None = None
         self._told_at = 0.0
+        self._paused_at = 0.0
+        self._on_end = on_end
+        self._carried = Carried(session.plan)
+        self._is_settled = session.plan.settled
         self._bound = ExitStack()
         self._job = jobs.Job(
-            _stream(session.plan, session.source, session.network, self.focus),
+            _stream(self._carried, session.source, session.network, self.focus),
             self._on_patch,
             spare_a_core=True,
+            after=after,
         )
         self._job.finished.connect(self._on_finished)
         self._watcher = ViewportWatcher(viewer, results.front, self._on_view_moved)
@@ -88,11 +117,14 @@ class Run:
     def pause(self) -> None:
         """Hold the run after the tile that is being computed."""
         self._job.pause()
+        self._paused_at = time.monotonic()
         self._session.pause()
 
     def resume(self) -> None:
         """Let the run go on."""
         self._session.resume()
+        if self._carried.meter is not None:
+            self._carried.meter.leave_out(time.monotonic() - self._paused_at)
         self._job.resume()
 
     def cancel(self) -> None:
@@ -116,7 +148,7 @@ class Run:
         self._results.write(patch)
         if patch.final:
             self._seen.add(patch.region)
-        self._tiles_done = patch.tiles_done
+        self._tiles_done, self._tiles_total = patch.tiles_done, patch.tiles_total
         now = time.monotonic()
         if now - self._told_at >= _TELL_EVERY_S or patch.tiles_done == 1:
             self._told_at = now
@@ -125,7 +157,12 @@ class Run:
     def _tell(self) -> None:
         region = self._watcher.region
         complete = region is not None and self._seen.covers(region)
-        self._session.advance(self._tiles_done, view_complete=complete)
+        if not self._is_settled and self._carried.plan.settled:
+            self._is_settled = True
+            self._session.settle(self._carried.plan)
+        self._session.advance(self._tiles_done, self._tiles_total, view_complete=complete)
+        if self._carried.meter is not None:
+            self._session.measure(self._carried.meter.report())
         self._session.count_areas(*self._results.areas())
 
     def _on_view_moved(self, point: tuple[float, ...], extent: tuple[float, ...] | None) -> None:
@@ -135,6 +172,7 @@ class Run:
         self._bound.close()
         self._results.settle()
         self._tell()
+        self._on_end(self._carried)
         if isinstance(outcome, jobs.Failed):
             self._session.fail(outcome.error)
         elif isinstance(outcome, jobs.Cancelled):
@@ -144,13 +182,24 @@ class Run:
 
 
 def _stream(
-    plan: Any, source: Any, network: Any, focus: Focus
+    carried: Carried, source: Source, network: Network, focus: Focus
 ) -> Callable[[Callable[[], bool]], Iterator[Patch]]:
     """Say how to make the stream; it is made in the thread of the job."""
 
-    def make(should_stop: Callable[[], bool]) -> Iterator[Patch]:
+    def patches(should_stop: Callable[[], bool]) -> Iterator[Patch]:
+        from napari_tileseg.engine.estimate import settled
+        from napari_tileseg.engine.meter import Meter
         from napari_tileseg.engine.predict import stream_plan
 
-        return stream_plan(plan, source, network, focus=focus, should_stop=should_stop)
+        carried.plan = settled(carried.plan, source, network, should_stop)
+        carried.meter = Meter(carried.plan.device)
+        yield from stream_plan(
+            carried.plan,
+            source,
+            network,
+            focus=focus,
+            should_stop=should_stop,
+            meter=carried.meter,
+        )
 
-    return make
+    return patches

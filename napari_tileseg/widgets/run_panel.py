@@ -59,6 +59,8 @@ class RunPanel(QWidget):
         self.pause.clicked.connect(self.pause_requested)
         self.cancel.clicked.connect(self.cancel_requested)
         self.bar = ProgressBar()
+        self._pace = Text("dim")
+        self._report = Text("dim")
         self._progress = QLabel()
         self._seen = QLabel()
         self._seen.setObjectName("dim")
@@ -84,6 +86,8 @@ class RunPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addLayout(progress)
+        layout.addWidget(self._pace)
+        layout.addWidget(self._report)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Line up the rows now that the fonts are known."""
@@ -110,6 +114,8 @@ class RunPanel(QWidget):
         self.bar.setVisible(view.progress is not None)
         self.bar.set_share(view.progress or 0.0)
         self._progress.setText(view.progress_text)
+        self._pace.say(view.pace_line)
+        self._report.say("\n".join(view.report_lines))
         self._seen.setText("view complete" if view.view_complete else "")
         for label in (self._progress, self._seen):
             label.setVisible(bool(label.text()))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -61,6 +62,7 @@ def test_labels_say_what_they_were_made_with(tileseg, tmp_path, tiny_checkpoint)
         "tile": [64, 64],
         "blend": "hann",
         "precision": "fp32",
+        "tile mismatch": 0.0,
     }
 
 
@@ -90,8 +92,21 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tileseg, echo_mode
     words = ["--tile", 32, "--overlap", 0, "--dry-run"]
     code, _, err = tileseg("predict", image, "--model", echo_model, "--out", out, *words)
     assert code == cli.DONE
-    assert "9 tiles of 32 x 32 px" in err
+    assert re.search(r"About 9 tiles of 32 px · \d+ s · [\d.]+ [kM]B memory · [\d.]+ kB disk", err)
+    assert "mode blend (gaussian), batch 1, precision fp32" in err
     assert not out.parent.exists()
+
+
+def test_how_far_tiles_disagree_is_said_and_kept_with_the_labels(
+    tileseg, echo_model, rgb, tmp_path
+):
+    out = tmp_path / "labels.ome.tif"
+    words = ["--tile", 32, "--overlap", 0.5, "--out", out]
+    code, _, err = tileseg("predict", rgb[0], "--model", echo_model, *words)
+    assert code == cli.DONE
+    assert "Where tiles meet, both give every pixel the same label." in err
+    with tifffile.TiffFile(out) as tiff:
+        assert '"tile mismatch": 0.0' in tiff.ome_metadata.replace("&quot;", '"')
 
 
 def test_channels_and_axes_are_handed_on(tileseg, echo_model, tmp_path):

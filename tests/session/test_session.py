@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from napari_tileseg.engine.estimate import Estimate
+from napari_tileseg.engine.meter import RunReport
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import ModelSpec, default_classes
@@ -65,7 +68,7 @@ def test_image_and_model_that_fit_are_ready_with_an_estimate(ready: Session) -> 
     view = ready.view
     assert view.state is State.READY
     assert view.can_run
-    assert view.estimate == "12 tiles of 32 × 32 px"
+    assert view.estimate == "12 tiles of 32 px"
     assert view.automatic["tile"] == "32 px"
 
 
@@ -213,7 +216,7 @@ def test_a_plan_in_exact_mode_waits_until_the_network_is_measured(ready: Session
     assert not ready.view.can_run
     assert "Measuring" in ready.view.estimate
     assert ready.network is not None
-    ready.measuring_done(ready.network)
+    ready.measuring_done(ready.network, Mode.EXACT)
     assert not ready.needs_measuring
     assert ready.view.can_run
 
@@ -247,3 +250,75 @@ def test_an_image_is_described_in_words() -> None:
     facts = ImageFacts("x", (58368, 61440), ("red", "green", "blue"), "uint8", pixel_size_um=0.25)
     plain = facts.describe().replace("\u00a0", " ").replace("\u2060", "")
     assert plain == "61,440 × 58,368 px · RGB · uint8 · 0.25 µm/px"
+
+
+def costs(session: Session, **changes: object) -> Estimate:
+    assert session.plan is not None
+    plan = replace(session.plan, settled=True, notes=("Measured.",))
+    known = Estimate(
+        tiles=plan.n_tiles,
+        tile=plan.tile,
+        seconds=40.0,
+        settling_s=3.0,
+        memory_bytes=1_100_000_000,
+        on_gpu=False,
+        disk_bytes=10_000,
+        plan=plan,
+    )
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def test_the_estimate_is_shown_and_the_run_uses_the_settled_plan(ready: Session) -> None:
+    assert ready.plan is not None
+    ready.start_estimate()
+    assert ready.view.estimate == "12 tiles of 32 px · measuring the time …"
+    assert ready.view.can_run
+    ready.take_estimate(ready.plan, costs(ready))
+    assert ready.view.estimate == "About 12 tiles of 32 px · 40 s · 1.1 GB memory"
+    assert ready.view.plan_note == "Measured."
+    assert ready.plan.settled
+
+
+def test_an_estimate_of_another_plan_is_not_shown(ready: Session) -> None:
+    before, late = ready.plan, costs(ready)
+    ready.set_settings(RunSettings(overlap=0.5))
+    assert before is not None
+    ready.take_estimate(before, late)
+    assert "About" not in ready.view.estimate
+    assert ready.plan is not None
+    assert not ready.plan.settled
+
+
+def test_what_the_run_is_made_of_decides_what_is_estimated(ready: Session) -> None:
+    planned: list[object] = []
+    ready.planned.connect(planned.append)
+    ready.tell("nothing of it")
+    assert planned == []
+    ready.set_image(*image())  # other pixels of the same size
+    ready.set_settings(RunSettings(overlap=0.5))
+    ready.set_image(None, None)
+    assert [one is None for one in planned] == [False, False, True]
+
+
+def test_a_run_that_settles_its_own_plan_has_another_number_of_tiles(ready: Session) -> None:
+    ready.start()
+    assert ready.plan is not None
+    ready.settle(replace(ready.plan, notes=("Exact.",), settled=True))
+    ready.advance(3, 6)
+    assert ready.view.progress == 0.5
+    assert ready.plan.settled
+
+
+def test_a_run_says_what_it_takes_while_it_goes_on_and_after(ready: Session) -> None:
+    seconds = {"network": 9.4, "read": 0.5, "merge": 0.1, "write": 0.0}
+    report = RunReport(seconds, 10.0, 6, 0, 1_300_000_000, 100_000_000)  # type: ignore[arg-type]
+    ready.start()
+    ready.advance(6)
+    ready.measure(report)
+    assert ready.view.pace_line.endswith("/s · network 94 % · 1.2 GB")
+    assert ready.view.report_lines == ()
+    ready.finish()
+    assert ready.view.pace_line == ""
+    assert ready.view.report_lines[0].startswith("0.6 tiles/s; network 94 %, reading 5 %")
+    ready.start()
+    assert ready.view.report_lines == ()

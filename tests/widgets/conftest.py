@@ -27,6 +27,8 @@ def viewer(make_napari_viewer, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "napari_tileseg.viewer.recent.user_state_path", lambda *_, **__: tmp_path / "state"
     )
+    # a network that waits for permits must not be asked for an estimate
+    monkeypatch.setattr("napari_tileseg.viewer.estimates.DELAY_MS", 10**8)
     viewer = make_napari_viewer(show=True, strict_qt=True)
     viewer.window.resize(1200, 900)
     return viewer
