@@ -46,9 +46,18 @@ class Shares:
         The window over a tile.
     device
         Where the shares are wanted.
+    unit
+        What a share of 1 is.
     """
 
-    def __init__(self, grid: TileGrid, blend: Blend, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        grid: TileGrid,
+        blend: Blend,
+        device: torch.device | str = "cpu",
+        unit: float = 1.0,
+    ) -> None:
+        self._unit = unit
         self._grid = grid
         self._blend = blend
         self._device = torch.device(device)
@@ -70,7 +79,7 @@ class Shares:
         return self._kept(offsets, tuple((part.start, part.stop) for part in tile.core_within))
 
     def _whole(self, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.ones((), device=self._device).expand(shape)
+        return torch.full((), self._unit, device=self._device).expand(shape)
 
     def _normalised(
         self, offsets: tuple[tuple[int, ...], ...], core: tuple[tuple[int, int], ...]
@@ -81,7 +90,7 @@ class Shares:
             here, there = _overlap(shift, whole.shape)
             total[here] += whole[there]
         share = (whole / total)[tuple(slice(*edges) for edges in core)]
-        shares = torch.from_numpy(share.astype(np.float32))
+        shares = torch.from_numpy((share * self._unit).astype(np.float32))
         return shares.to(self._device, non_blocking=True)
 
 

@@ -105,7 +105,9 @@ class Canvas:
         """Whether every tile that was to come has come."""
         return self._to_come == 0
 
-    def add(self, tile: Tile, evidence: torch.Tensor, share: torch.Tensor) -> Merged:
+    def add(
+        self, tile: Tile, evidence: torch.Tensor, steps: torch.Tensor, *, within_limit: bool = False
+    ) -> Merged:
         """Add a tile.
 
         Parameters
@@ -114,13 +116,18 @@ class Canvas:
             A tile of the grid that was not added before.
         evidence
             (outputs, *tile) float32, finite: `Network.evidence`. Left as it is.
-        share
-            (*core) float32; the shares of all tiles over a pixel sum to 1.
+        steps
+            (*core) float32: the share of the tile times `UNIT`; the shares of all tiles over a
+            pixel sum to 1.
+        within_limit
+            Whether it is known that no evidence is beyond `LIMIT`.
         """
         core = evidence[(slice(None), *tile.core_within)]
         weighted = self._scratch.lend(core.shape, torch.float32)
-        torch.clamp(core, -LIMIT, LIMIT, out=weighted)
-        weighted.mul_(share).mul_(UNIT)
+        if within_limit:
+            torch.mul(core, steps, out=weighted)
+        else:
+            torch.clamp(core, -LIMIT, LIMIT, out=weighted).mul_(steps)
         sums = self._scratch.lend(core.shape, torch.int32).copy_(weighted)
         cells = tuple(
             slice(*axis.cells[index])

@@ -130,7 +130,16 @@ class Network:
         return above if self.spec.task is Task.MULTILABEL else above[0].to(torch.uint8)
 
     def probabilities(self, evidence: torch.Tensor) -> torch.Tensor:
-        """Turn evidence (outputs, *spatial) float into probabilities (classes, *spatial)."""
+        """Turn evidence (outputs, *spatial) float into probabilities (classes, *spatial) float32.
+
+        A pixel has the same bits wherever it lies in the array.
+        """
+        if evidence.device.type == "cpu":
+            # what a processor computes in groups it rounds otherwise than what is left over
+            return self._probabilities(evidence.double()).float()
+        return self._probabilities(evidence.float())
+
+    def _probabilities(self, evidence: torch.Tensor) -> torch.Tensor:
         if self.spec.task is Task.MULTICLASS:
             return evidence.softmax(0)
         foreground = (evidence + _logit(self.spec.threshold)).sigmoid()

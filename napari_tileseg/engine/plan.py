@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from napari_tileseg.engine.geometry import (
 )
 from napari_tileseg.engine.local_norm import freezable
 from napari_tileseg.engine.probe import known_field
+from napari_tileseg.engine.sections import sections_of
 from napari_tileseg.engine.tiles import TileGrid, cut_image, round_up
 from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Blend, Mode, Precision, RunSettings, Tta, TtaMean
@@ -58,6 +60,8 @@ class Plan:
         As in `RunSettings`; the precision can be automatic until the plan is settled.
     notes
         What a person should know, in sentences.
+    n_outputs
+        How many sums are kept for each pixel.
     halo
         Context in pixels that every core has at least; None where tiles are blended or the
         image is seen as a whole.
@@ -85,6 +89,7 @@ class Plan:
     batch: int
     probabilities: bool
     notes: tuple[str, ...] = ()
+    n_outputs: int = 1
     halo: int | None = None
     margin: int = 0
     tta: Tta = Tta.NONE
@@ -100,7 +105,12 @@ class Plan:
     @property
     def n_tiles(self) -> int:
         """How many tiles the network will see in all."""
-        return len(self.grid) * prod(self.leading_shape)
+        return sum(map(len, self.sections)) * prod(self.leading_shape)
+
+    @cached_property
+    def sections(self) -> tuple[TileGrid, ...]:
+        """The tiles of one plane in the grids that are computed one after the other."""
+        return sections_of(self.grid, self.n_outputs, crop=self.blend is Blend.CROP)
 
     @property
     def tile(self) -> tuple[int, ...]:
@@ -151,6 +161,7 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
         batch=settings.batch or default_batch(device),
         probabilities=settings.probabilities,
         notes=tuple(notes),
+        n_outputs=spec.n_outputs,
         halo=halo,
         margin=spec.margin,
         tta=settings.tta,

@@ -33,7 +33,7 @@ from napari_tileseg.engine.pipeline import ReadAhead
 from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.regions import tiles_for_mask
 from napari_tileseg.engine.schedule import Focus, Schedule
-from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles, sections_of
+from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles
 from napari_tileseg.engine.settle import settle
 from napari_tileseg.engine.skipping import both, empty_boxes, occupied_planes, tiles_where
 from napari_tileseg.engine.spec import Task
@@ -184,8 +184,7 @@ class _Run:
         self._plan = plan
         self._interrupt = interrupt
         self._meter = meter
-        crop = plan.blend is Blend.CROP
-        self._sections = sections_of(plan.grid, network.spec.n_outputs, crop=crop)
+        self._sections = plan.sections
         self._occupied = occupied_planes(plan, source, interrupt.check)
         wanted = both(wanted, tiles_where(plan, self._occupied))
         self._wanted = None if wanted is None else [wanted(grid) for grid in self._sections]
@@ -205,7 +204,7 @@ class _Run:
             mean=plan.tta_mean,
         )
         self._scaling = scaling
-        self._shares = Shares(plan.grid, plan.blend, plan.device)
+        self._shares = Shares(plan.grid, plan.blend, plan.device, UNIT)
         self._seams = SeamWatch(
             plan.grid,
             self._network,
@@ -321,7 +320,8 @@ class _Run:
     ) -> _Computed:
         low_high = Landing(extremes(logits))
         self._seams.saw(plane, self._in_whole_grid(tile), logits)
-        merged = canvas.add(tile, self._evidence(logits, low_high), self._shares.of(tile))
+        evidence, within = self._evidence(logits, low_high)
+        merged = canvas.add(tile, evidence, self._shares.of(tile), within_limit=within)
         self._meter.tiles(1)
         return _Computed(low_high, tuple(self._pieces(plane, tile, merged, provisional)))
 
@@ -349,14 +349,13 @@ class _Run:
                 alone = Landing(self._network.decide(sums))
                 yield _Piece(plane, box, True, alone, tuple(slice(None) for _ in part), sure)
 
-    def _evidence(self, logits: torch.Tensor, low_high: Landing) -> torch.Tensor:
-        """Shift logits to where they can be added, unless they are there already."""
-        spec = self._network.spec
-        if spec.task is Task.MULTICLASS and logits.device.type == "cpu":
+    def _evidence(self, logits: torch.Tensor, low_high: Landing) -> tuple[torch.Tensor, bool]:
+        """Shift logits to where they can be added, unless they are known to be there already."""
+        if self._network.spec.task is Task.MULTICLASS and logits.device.type == "cpu":
             low, high = low_high.array()
             if low >= -LIMIT and high <= LIMIT:
-                return logits
-        return self._network.evidence(logits)
+                return logits, True
+        return self._network.evidence(logits), False
 
     def _landed(self, computed: _Computed, total: int) -> Iterator[Patch]:
         self._network.require_finite(computed.low_high.tensor())
