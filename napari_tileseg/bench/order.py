@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg.bench.figures import Figure
-from napari_tileseg.bench.networks import smp_network, with_statistics
 from napari_tileseg.bench.pixels import noise
 from napari_tileseg.bench.runs import Watched, labels_and_logs, logs_of, planned, run_that_may_stop
 from napari_tileseg.engine.predict import Focus, stream_plan
 from napari_tileseg.errors import Cancelled
+from napari_tileseg.io.checkpoints import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,20 +48,13 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 
 def _job(setup: Setup) -> Job:
-    network = with_statistics(
-        smp_network(
-            "smp.Unet",
-            3,
-            encoder_name="resnet18",
-            encoder_depth=3,
-            decoder_channels=(32, 16, 8),
-        )
-    )
+    # trained: untrained weights amplify rounding to more than the bar, in any batch
+    network = load_model(setup.model)
     side = 300 if setup.quick else 700
     source, plan = planned(
         noise((side, side - 37)),
         network,
-        tile=96,
+        tile=128,
         overlap=0.5,
         blend="gaussian",
         batch=1,
