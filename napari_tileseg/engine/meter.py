@@ -40,6 +40,9 @@ class Mismatch(Protocol):
         """The same for a person."""
 
 
+_WORTH_SAYING = 0.005
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run took.
@@ -105,7 +108,8 @@ class RunReport:
     @property
     def _shares(self) -> list[tuple[float, str]]:
         shares = [(self.share(stage), name) for stage, name in _SAID.items()]
-        return [(share, f"{name} {100 * share:.0f} %") for share, name in shares if share]
+        said = [(share, name) for share, name in shares if share >= _WORTH_SAYING]
+        return [(share, f"{name} {100 * share:.0f} %") for share, name in said]
 
     @property
     def memory(self) -> str:

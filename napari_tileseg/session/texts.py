@@ -81,7 +81,7 @@ def run_line(state: State, wanted: Wanted) -> str:
     if state is State.MISFIT:
         return "cannot run yet"
     if state is State.READY:
-        return estimate(wanted)
+        return _short_estimate(wanted)
     return progress_text(state, wanted)
 
 
@@ -97,6 +97,15 @@ def estimate(wanted: Wanted) -> str:
     if plan.whole:
         return f"{_tiles(plan)} · about {duration(cost.seconds)} · {cost.memory}"
     return f"About {_tiles(plan)} · {duration(cost.seconds)} · {cost.memory}"
+
+
+def _short_estimate(wanted: Wanted) -> str:
+    """Say it in a line that is half as wide."""
+    plan, cost = wanted.plan, wanted.cost
+    if plan is None:
+        return "measuring …" if wanted.measuring else ""
+    tiles = "whole image" if plan.whole else count(plan.tiles, "tile", "tiles")
+    return tiles if cost is None else f"{tiles} · about {duration(cost.seconds)}"
 
 
 def _tiles(plan: PlanFacts) -> str:

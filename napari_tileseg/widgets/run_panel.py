@@ -12,7 +12,7 @@ from napari_tileseg.settings import Mode, RunSettings
 from napari_tileseg.widgets.form import SettingsForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
 from napari_tileseg.widgets.step import Fold
-from napari_tileseg.widgets.text import Text
+from napari_tileseg.widgets.text import Text, with_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ class RunPanel(QWidget):
             part.setEnabled(not view.busy)
         for name, without in _WITHOUT.items():
             self.form.field(name).set_enabled(view.settings.mode not in without)
-        self._estimate.say("" if view.busy else view.estimate)
+        self._estimate.say("" if view.busy else with_units(view.estimate))
         # before a run the Model step says what does not fit
         again = view.state in (State.FINISHED, State.CANCELLED, State.FAILED)
         problem = view.misfit if again and view.misfit else view.plan_note
@@ -114,8 +114,8 @@ class RunPanel(QWidget):
         self.bar.setVisible(view.progress is not None)
         self.bar.set_share(view.progress or 0.0)
         self._progress.setText(view.progress_text)
-        self._pace.say(view.pace_line)
-        self._report.say("\n".join(view.report_lines))
+        self._pace.say(with_units(view.pace_line))
+        self._report.say(with_units("\n".join(view.report_lines)))
         self._seen.setText("view complete" if view.view_complete else "")
         for label in (self._progress, self._seen):
             label.setVisible(bool(label.text()))

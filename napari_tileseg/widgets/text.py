@@ -42,6 +42,11 @@ def breakable(text: str) -> str:
     return re.sub(r"(?<=\w)([_\-./\\])(?=\w)", "\\1\u200b", text)
 
 
+def with_units(text: str) -> str:
+    """Keep each number on one line with its unit: "2 %", "234 MB"."""
+    return re.sub(r"(?<=\d) (?=[%A-Za-zµ])", "\u00a0", text)
+
+
 def chips(classes: Iterable[tuple[str, str]]) -> str:
     """Write classes as rich text: a swatch and a name for each (name, colour)."""
     listed = list(classes)

@@ -46,11 +46,16 @@ def is_estimated(dock):
     return dock.session.view.estimate.startswith("About ")
 
 
+def said_by(label):
+    return label.text().replace("\u200b", "").replace("\u00a0", " ")
+
+
 def test_the_estimate_comes_by_itself_and_is_in_sight(ready, qtbot):
     assert ready.session.view.estimate.startswith("25 tiles of 64 px")
     qtbot.waitUntil(lambda: is_estimated(ready), timeout=20_000)
     assert ready.run_panel._estimate.isVisible()
-    assert ready.run_panel._estimate.text().startswith("About 25 tiles of 64 px · ")
+    assert said_by(ready.run_panel._estimate).startswith("About 25 tiles of 64 px · ")
+    assert ready.session.view.run_line.startswith("25 tiles · about ")
     assert ready.session.plan.settled
     assert ready.session.view.state is State.READY
 
@@ -91,7 +96,7 @@ def test_what_the_run_took_is_told_and_kept_with_the_labels(viewer, ready, qtbot
     qtbot.waitUntil(lambda: is_estimated(ready), timeout=20_000)
     QTest.mouseClick(ready.run_panel.run, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: ready.session.view.state is State.FINISHED, timeout=20_000)
-    assert "tiles/s; network" in ready.run_panel._report.text().replace("\u200b", "")
+    assert "tiles/s; network" in said_by(ready.run_panel._report)
     labels = next(layer for layer in viewer.layers if layer.name == "slide · labels")
     run, _ = labels.metadata["napari-tileseg runs"]
     assert run["run"]["mode"] == "blend"

@@ -232,11 +232,11 @@ def test_replacing_the_data_of_the_image_ends_its_run(held, viewer, image):
 def test_a_measurement_that_failed_can_be_tried_again(finished, monkeypatch, qtbot):
     tries = []
 
-    def fail(network):
+    def fail(network, mode):
         tries.append(network)
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr("napari_tileseg.viewer.loading.receptive_field", fail)
+    monkeypatch.setattr("napari_tileseg.viewer.loading.probe", fail)
     for number in (1, 2):
         finished.controller.choose_settings(finished.session.settings.but(mode=Mode.EXACT))
         qtbot.waitUntil(lambda n=number: len(tries) == n, timeout=20_000)
