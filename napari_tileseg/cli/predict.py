@@ -179,5 +179,6 @@ def _describe(job: Job, *, verbose: bool) -> list[str]:
 def _way(plan: Plan) -> str:
     """Say how a plan is carried out."""
     way = f"{plan.mode} ({plan.blend})" if plan.mode == "blend" else f"{plan.mode}"
-    tiles = f"{plan.n_tiles:,} tiles of {tile_size(plan.tile)}"
+    noun = "tile" if plan.n_tiles == 1 else "tiles"
+    tiles = f"{plan.n_tiles:,} {noun} of {tile_size(plan.tile)}"
     return f"{tiles}, mode {way}, batch {plan.batch}, precision {plan.precision}"
