@@ -47,7 +47,12 @@ def _run(path, *, stop_after=None, resume=False, shape=(2, 90, 75), focus=None):
 def _fill(store, plan, source, stop_after, focus):
     wanted, done = store.wanted(plan.grid), 0
     patches = stream_plan(
-        plan, source, MODEL, wanted=lambda _: wanted, provisional=False, focus=focus and Focus(focus)
+        plan,
+        source,
+        MODEL,
+        wanted=lambda _: wanted,
+        provisional=False,
+        focus=focus and Focus(focus),
     )
     for patch in patches:
         if stop_after is not None and patch.tiles_done > stop_after:
