@@ -13,13 +13,17 @@ from napari_tileseg.engine.device import (
     autocast,
     in_fast_layout,
     is_out_of_memory,
+    prepared,
     release_memory,
 )
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.engine.tta import averaged, variants
 from napari_tileseg.settings import Precision
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.normalise import Scaling
 from napari_tileseg.engine.tta import Variant
@@ -55,6 +59,9 @@ class Forward:
         Test-time augmentation: in which variants each tile is seen.
     mean
         What is averaged over the variants: "logits" or "probabilities".
+    fold
+        Whether a copy of the network may be used that is faster and answers the same; not
+        where the weights change between batches.
     """
 
     def __init__(
@@ -68,8 +75,10 @@ class Forward:
         halo: int | None = None,
         looks: tuple[Variant, ...] = variants("none", 2),
         mean: str = "logits",
+        fold: bool = True,
     ) -> None:
-        self._network = network
+        network = folded(network) if fold else network
+        self._network = replace(network, module=prepared(network.module, device))
         self._scaling = scaling
         self._device = device
         self._precision = precision
@@ -98,6 +107,11 @@ class Forward:
         parts = torch.split(raw, self._at_once)
         answers = [self._in_full_batch(part) for part in parts]
         return answers[0] if len(answers) == 1 else torch.cat(answers)
+
+    @property
+    def module(self) -> nn.Module:
+        """What runs."""
+        return self._network.module
 
     def forget_copies(self) -> None:
         """Be told that the weights have changed."""
@@ -200,6 +214,7 @@ class Forward:
                 self._scaling,
                 torch.device("cpu"),
                 Precision.FP32,
+                fold=False,
                 halo=self._halo,
                 looks=self._looks,
                 mean=self._mean,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_tileseg.engine.allocator import pages_kept
 from napari_tileseg.engine.blend import Shares
 from napari_tileseg.engine.canvas import LIMIT, UNIT, Canvas
 from napari_tileseg.engine.compiled import compiled
@@ -22,6 +23,7 @@ from napari_tileseg.engine.device import (
     memory_errors_explained,
     prepared,
 )
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.frozen_norm import FrozenNorms, measured_core
 from napari_tileseg.engine.interrupt import Interrupt
@@ -135,7 +137,7 @@ def stream_plan(
     meter = Meter(plan.device) if meter is None else meter
     prepared(network.module, plan.device)
     interrupt = Interrupt(should_stop)
-    with memory_errors_explained(plan.device):
+    with memory_errors_explained(plan.device), pages_kept(plan.device):
         scaling = scaling_for(
             source, network.spec.normalisation, plan.channels, network.spec.name, interrupt.check
         )
@@ -192,7 +194,8 @@ class _Run:
         self._source = source.for_sweep(plan.tile, width)
         self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
         self._network = network if self._frozen is None else self._frozen.network
-        computing = compiled(self._network) if plan.compile else self._network
+        computing = folded(self._network) if self._frozen is None else self._network
+        computing = compiled(computing) if plan.compile else computing
         self._forward = Forward(
             computing,
             scaling,
@@ -202,6 +205,7 @@ class _Run:
             halo=plan.halo,
             looks=variants(plan.tta, network.spec.spatial_dims),
             mean=plan.tta_mean,
+            fold=False,
         )
         self._scaling = scaling
         self._shares = Shares(plan.grid, plan.blend, plan.device, UNIT)
@@ -218,7 +222,7 @@ class _Run:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let the network be stopped between any two layers, unless it is one compiled piece."""
-        module = nn.Module() if self._plan.compile else self._network.module
+        module = nn.Module() if self._plan.compile else self._forward.module
         with self._interrupt.within(module):
             yield
 

@@ -1,0 +1,70 @@
+"""Memory that the system's allocator keeps at hand while a network runs on the CPU.
+
+A network asks for and gives back arrays of many megabytes for every tile. The C library of
+Linux hands each of them back to the system at once, and gets fresh pages for the next: that
+costs as much time as some layers, the more the larger the tiles are. Here it is told to
+keep the pages for as long as a run goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt in glibc
+_USUAL_MMAP_MAX = 65536
+_LARGEST_THRESHOLD = 32 * 2**20
+"""What the library itself raises its thresholds to, with time."""
+
+_lock = Lock()
+_runs = 0
+
+
+@contextmanager
+def pages_kept(device: torch.device) -> Iterator[None]:
+    """Keep freed memory for the next tile while a run on the CPU goes on; then give it back."""
+    library = _c_library() if device.type == "cpu" else None
+    if library is None:
+        yield
+        return
+    _enter(library)
+    try:
+        yield
+    finally:
+        _leave(library)
+
+
+def _enter(library: ctypes.CDLL) -> None:
+    global _runs
+    with _lock:
+        _runs += 1
+        if _runs == 1:
+            library.mallopt(_MMAP_MAX, 0)
+            library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _leave(library: ctypes.CDLL) -> None:
+    global _runs
+    with _lock:
+        _runs -= 1
+        if _runs == 0:
+            library.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
+            library.mallopt(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+            library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_THRESHOLD)
+            library.malloc_trim(0)
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """Return the C library if it is the one that can be told."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None

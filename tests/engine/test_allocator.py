@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import pytest
+import torch
+
+from napari_tileseg.engine import allocator
+
+
+class Told:
+    """Stands for a C library, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+        self.trims = 0
+
+    def mallopt(self, what, value):
+        self.calls.append((what, value))
+
+    def malloc_trim(self, _):
+        self.trims += 1
+
+
+@pytest.fixture
+def library(monkeypatch):
+    told = Told()
+    monkeypatch.setattr(allocator, "_c_library", lambda: told)
+    return told
+
+
+CPU = torch.device("cpu")
+
+
+def test_pages_are_given_back_when_the_last_run_ends(library):
+    with allocator.pages_kept(CPU):
+        with allocator.pages_kept(CPU):
+            pass
+        assert library.trims == 0
+        assert (allocator._MMAP_MAX, 0) in library.calls
+    assert library.trims == 1
+    assert (allocator._MMAP_MAX, allocator._USUAL_MMAP_MAX) in library.calls
+
+
+def test_pages_are_given_back_when_a_run_fails(library):
+    with pytest.raises(MemoryError), allocator.pages_kept(CPU):
+        raise MemoryError
+    assert library.trims == 1
+
+
+def test_a_gpu_has_an_allocator_of_its_own(library):
+    with allocator.pages_kept(torch.device("cuda")):
+        assert not library.calls
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library of Linux")
+def test_the_real_library_understands():
+    library = allocator._c_library()
+    if library is None:
+        pytest.skip("another C library than glibc")
+    with allocator.pages_kept(CPU):
+        assert library.mallopt(allocator._MMAP_MAX, 0) == 1
+    assert isinstance(library, ctypes.CDLL)
