@@ -5,17 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
-from psygnal import Signal
-
-from napari_tileseg.errors import TilesegError
+from napari_tileseg.session.knowledge import Knowledge
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.pace import Pace
-from napari_tileseg.session.planning import PROBED, channel_misfit, cost_of, plan_facts, planned
+from napari_tileseg.session.planning import cost_of, plan_facts
 from napari_tileseg.session.texts import count
-from napari_tileseg.session.view import View, resolve
-from napari_tileseg.session.wanted import Exported, State, Wanted
+from napari_tileseg.session.wanted import Exported, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,53 +27,15 @@ if TYPE_CHECKING:
     from napari_tileseg.settings import Mode, RunSettings
 
 
-class Session:
-    """The work on one image, in memory.
-
-    Attributes
-    ----------
-    changed
-        Emits the new `View` after every change of it.
-    planned
-        Emits the plan, or None, whenever there is another one to be estimated.
-    source, network, plan
-        What the next run is made of; `plan` is None while something is missing or does not fit.
-    """
-
-    changed = Signal(View)
-    planned = Signal(object)
+class Session(Knowledge):
+    """The work on one image, in memory: everything that can happen to it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.source: Source | None = None
-        self.network: Network | None = None
-        self.plan: Plan | None = None
-        self._measured: dict[Mode, WeakSet[Network]] = {mode: WeakSet() for mode in PROBED}
+        super().__init__()
         self._clock = clock
         self._pace = Pace(0, clock)
         self._classes_of: Network | None = None
         self._export_notice: Notice | None = None
-        self._wanted = Wanted()
-        self._view = resolve(self._wanted)
-
-    @property
-    def view(self) -> View:
-        """What the panels show now."""
-        return self._view
-
-    @property
-    def settings(self) -> RunSettings:
-        """What the person asked for."""
-        return self._wanted.settings
-
-    @property
-    def classes(self) -> tuple[ClassInfo, ...]:
-        """The classes of the labels, with the names a person gave them."""
-        return self._wanted.classes
-
-    @property
-    def image(self) -> ImageFacts | None:
-        """What the chosen image is."""
-        return self._wanted.image
 
     # what is chosen
 
@@ -157,11 +115,6 @@ class Session:
         if settings == self.settings:
             return
         self._replan(settings=settings)
-
-    @property
-    def needs_measuring(self) -> bool:
-        """Whether a plan has to wait until it is known how far the network looks."""
-        return self._wanted.measuring
 
     def measuring_done(self, network: Network, mode: Mode) -> None:
         """Say that it is known how far a network looks, so that planning is quick again."""
@@ -290,16 +243,6 @@ class Session:
         """Say which classes are hidden, as it is on the canvas."""
         self._update(hidden=indices)
 
-    @property
-    def hidden(self) -> frozenset[int]:
-        """The classes that are not shown."""
-        return self._wanted.hidden
-
-    @property
-    def selected(self) -> int | None:
-        """The class that the brush paints."""
-        return self._wanted.selected
-
     def select_class(self, index: int | None) -> None:
         """Choose the class that the brush paints."""
         self._update(selected=index)
@@ -354,53 +297,3 @@ class Session:
     def dismiss(self) -> None:
         """Clear the status area."""
         self._update(notice=None)
-
-    def context(self) -> dict[str, object]:
-        """Return what an error report says about the work."""
-        image = self._wanted.image
-        return {
-            "image": "none" if image is None else image.describe(),
-            "model": self._wanted.origin or "none",
-            "settings": self.settings,
-            "tiles": f"{self._wanted.tiles_done} of {self._wanted.tiles_total}",
-        }
-
-    # how it changes
-
-    def _reset(self, **changes: Any) -> None:
-        """Change what a run is made of: what is known about the last run goes."""
-        self._replan(
-            phase=None,
-            stopping=False,
-            pixels=(),
-            computed=0,
-            tiles_done=0,
-            tiles_total=0,
-            report=None,
-            notice=None,
-            **changes,
-        )
-
-    def _replan(self, **changes: Any) -> None:
-        wanted = replace(self._wanted, **changes)
-        self.plan, misfit = None, ""
-        mode = wanted.settings.mode
-        to_probe = mode in PROBED and self.network not in self._measured[mode]
-        measuring = self.network is not None and to_probe
-        if self.source is not None and self.network is not None and not measuring:
-            try:
-                self.plan = planned(self.source, self.network, wanted.settings)
-            except TilesegError as error:
-                misfit = channel_misfit(self.source, self.network, wanted) or str(error)
-        facts = plan_facts(self.plan)
-        self._update(
-            **changes, plan=facts, cost=None, estimating=False, misfit=misfit, measuring=measuring
-        )
-        self.planned.emit(self.plan)
-
-    def _update(self, **changes: Any) -> None:
-        self._wanted = replace(self._wanted, **changes)
-        view = resolve(self._wanted)
-        if view != self._view:
-            self._view = view
-            self.changed.emit(view)
