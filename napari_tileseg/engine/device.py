@@ -18,34 +18,57 @@ if TYPE_CHECKING:
 _AUTOCAST = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 
 
+_ALL_GPUS = "cuda:all"
+
+
 def resolve_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is the first GPU, else MPS, else the CPU.
+    """Return the device of that name, the first one if it names several; see `resolve_devices`."""
+    return resolve_devices(name)[0]
+
+
+def resolve_devices(name: str) -> tuple[torch.device, ...]:
+    """Return the devices of that name, each once.
+
+    Parameters
+    ----------
+    name
+        "auto" is the first GPU, else MPS, else the CPU; "cuda:all" is every GPU, and
+        "cuda:0,cuda:1" are those two.
 
     Raises
     ------
     DeviceError
-        If there is no such device; the message names those there are.
+        If there is no such device, the message names those there are; or if several are
+        named that are not all GPUs.
     """
-    wanted = name.strip().lower()
-    available = [value for value, _ in device_choices()]
-    if wanted == "auto":
-        return torch.device(available[0])
-    if wanted == "cuda" and "cuda:0" in available:
-        wanted = "cuda:0"
-    if wanted not in available:
+    choices = [value for value, _ in device_choices()]
+    single = [value for value in choices if value != _ALL_GPUS]
+    gpus = [value for value in single if value.startswith("cuda:")]
+    stands_for = {"auto": single[:1], "cuda": gpus[:1], _ALL_GPUS: gpus}
+    found: dict[str, None] = {}
+    for part in name.lower().split(","):
+        wanted = part.strip()
+        values = stands_for.get(wanted) or [wanted]
+        if not set(values) <= set(single):
+            raise DeviceError(
+                f"There is no device '{part.strip() or name}' here. There is: "
+                f"{', '.join(reversed(choices))}. Choose one of these, or auto."
+            )
+        found.update(dict.fromkeys(values))
+    if len(found) > 1 and not set(found) <= set(gpus):
         raise DeviceError(
-            f"There is no device '{name}' here. There is: {', '.join(reversed(available))}. "
-            "Choose one of these, or auto."
+            f"'{name}' names devices of different kinds; their labels would differ in a few "
+            "pixels. Choose one of them, or several GPUs such as cuda:0,cuda:1."
         )
-    return torch.device(wanted)
+    return tuple(map(torch.device, found))
 
 
 def device_choices() -> list[tuple[str, str]]:
-    """Return what a run can use, the fastest first, as (name, label for a person)."""
-    choices = [
-        (f"cuda:{index}", torch.cuda.get_device_name(index))
-        for index in range(torch.cuda.device_count())
-    ]
+    """Return what a run can use, as (name, label for a person); the first is the best single one."""
+    count = torch.cuda.device_count()
+    choices = [(f"cuda:{index}", torch.cuda.get_device_name(index)) for index in range(count)]
+    if count > 1:
+        choices.append((_ALL_GPUS, f"All {count} GPUs"))
     if torch.backends.mps.is_available():
         choices.append(("mps", "Apple GPU"))
     return [*choices, ("cpu", "CPU")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import Cancelled
@@ -20,16 +20,25 @@ class Interrupt:
     Parameters
     ----------
     should_stop
-        Asked often, from the thread of the run; None never stops.
+        Asked often, from every thread that computes but never from two at a time; None never
+        stops.
     """
 
     def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
         self._should_stop = should_stop or (lambda: False)
-        self._listening: int | None = None
+        self._listening: set[int] = set()
+        self._abandoned = False
+        self._asking = Lock()
+
+    def abandon(self) -> None:
+        """Stop whatever is still being computed: nobody wants it any more."""
+        self._abandoned = True
 
     def check(self) -> None:
         """Raise `Cancelled` if the run is to stop."""
-        if self._should_stop():
+        with self._asking:
+            stop = self._abandoned or self._should_stop()
+        if stop:
             raise Cancelled("Stopped. What was finished is kept.")
 
     @contextmanager
@@ -37,7 +46,7 @@ class Interrupt:
         """Let a network be stopped while this run computes with it; others may share it."""
 
         def ask(*_: object) -> None:
-            if self._listening == get_ident():
+            if get_ident() in self._listening:
                 self.check()
 
         hooks = [part.register_forward_pre_hook(ask) for part in module.modules()]
@@ -49,10 +58,10 @@ class Interrupt:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Mark what this run computes, in this thread."""
+        """Mark what this run computes, in this thread; others may compute for it too."""
         self.check()
-        self._listening = get_ident()
+        self._listening.add(get_ident())
         try:
             yield
         finally:
-            self._listening = None
+            self._listening.discard(get_ident())
