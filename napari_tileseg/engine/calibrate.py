@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from napari_tileseg.engine.device import in_fast_layout
-from napari_tileseg.engine.geometry import crop_sizes, required_halo
+from napari_tileseg.engine.geometry import required_halo
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.settings import Mode
@@ -47,33 +47,62 @@ class Calibration:
 
     Attributes
     ----------
-    halo
-        The least context in pixels that keeps the tolerance; None if none in reach does.
-    flips
-        The share of labels that differ from the whole image with it.
-    curve
-        The share of labels that differ, by the distance from a cut in pixels.
-    crops
-        On how many places of the image this was measured.
+    curves
+        (crops, reach): on each place of the image the share of labels that differ from the
+        whole image, by the distance from a cut in pixels.
+    stride, dims
+        Of the network.
+    tolerance
+        The share of labels that may differ.
     """
 
-    halo: int | None
-    flips: float
-    curve: NDArray[np.float64]
-    crops: int
+    curves: NDArray[np.float64]
+    stride: int
+    dims: int
+    tolerance: float
 
     @property
-    def sentence(self) -> str:
+    def curve(self) -> NDArray[np.float64]:
+        """The mean over all places."""
+        return self.curves.mean(axis=0) if len(self.curves) else np.zeros(0)
+
+    def least_halo(self, tile: int) -> int | None:
+        """Return the least context with which tiles of a size keep the tolerance, in pixels.
+
+        The mean over all places and its standard error have to keep it. None if no context
+        does that is within reach or leaves anything of the tile.
+        """
+        if not len(self.curves):
+            return None
+        for halo in range(0, int(self.curves.shape[1] * _SURE_SHARE) + 1, self.stride):
+            if tile < 2 * halo + self.stride:
+                return None
+            shares = self._shares(halo, tile)
+            if shares.mean() + shares.std() / sqrt(len(shares)) <= self.tolerance:
+                return halo
+        return None
+
+    def flips(self, halo: int, tile: int) -> float:
+        """Return the share of labels that differ with this context in tiles of this size."""
+        return float(self._shares(halo, tile).mean())
+
+    def sentence(self, halo: int | None, tile: int) -> str:
         """Say what was found."""
-        if not self.crops:
+        if not len(self.curves):
             return "The image is too small to measure how much context it needs."
-        if self.halo is None:
-            reach = int(len(self.curve) * _SURE_SHARE)
+        if halo is None:
+            reach = int(self.curves.shape[1] * _SURE_SHARE)
             return f"Even {reach} px of context change more labels than the tolerance allows."
         return (
-            f"{self.halo} px of context: {_percent(self.flips)} of labels differ from the whole "
-            f"image, as measured on {self.crops} places of this image."
+            f"{halo} px of context: {_percent(self.flips(halo, tile))} of labels differ from the "
+            f"whole image, as measured on {len(self.curves)} places of this image."
         )
+
+    def _shares(self, halo: int, tile: int) -> NDArray[np.float64]:
+        """Return the share of labels that differ, (crops,)."""
+        rings = ring_shares(halo, tile, self.dims, self.curves.shape[1])
+        shares: NDArray[np.float64] = self.curves @ rings
+        return shares
 
 
 @dataclass(frozen=True)
@@ -85,29 +114,29 @@ class _Window:
     reach: int
 
 
-def calibrated_halo(
+def calibrated(
     source: Source,
     network: Network,
     plan: Plan,
     scaling: Scaling,
     check: Callable[[], None] | None = None,
 ) -> Calibration:
-    """Measure how much context keeps the tolerance of a plan, in full precision.
+    """Measure what context changes on one image, in full precision.
 
     Parameters
     ----------
     source, network
         The image, and a network with a bounded receptive field, on the device of the plan.
     plan
-        Gives the device, the channels, the tolerance and, if a person chose one, the tile.
+        Gives the device, the channels and the tolerance.
     scaling
         From raw pixels to what the network reads.
     check
         Called before each forward; may raise `Cancelled`.
     """
-    window = _window(source, network)
+    spec, window = network.spec, _window(source, network)
     if window is None:
-        return Calibration(None, 0.0, np.zeros(0), 0)
+        return Calibration(np.zeros((0, 0)), spec.stride, spec.spatial_dims, plan.tolerance)
     flips = np.zeros((_CROPS, window.reach))
     pixels = np.zeros(window.reach)
     for index, raw in enumerate(_crops(source, network, plan, window)):
@@ -115,20 +144,8 @@ def calibrated_halo(
             flips[index] += np.bincount(distances[part], minlength=window.reach)
             if index == 0:
                 pixels += np.bincount(distances.ravel(), minlength=window.reach)
-    return _least(flips / np.maximum(pixels, 1), network, plan)
-
-
-def _least(curves: NDArray[np.float64], network: Network, plan: Plan) -> Calibration:
-    """Choose the least context; the mean over all crops and its standard error have to fit."""
-    spec, curve = network.spec, curves.mean(axis=0)
-    for halo in range(0, int(curves.shape[1] * _SURE_SHARE) + 1, spec.stride):
-        tile = plan.settings.tile or crop_sizes(spec, halo)[0]
-        if tile < 2 * halo + spec.stride:
-            break
-        shares = curves @ ring_shares(halo, tile, spec.spatial_dims, curves.shape[1])
-        if shares.mean() + shares.std() / sqrt(len(shares)) <= plan.tolerance:
-            return Calibration(halo, float(shares.mean()), curve, len(curves))
-    return Calibration(None, float(curve[-1]), curve, len(curves))
+    curves = flips / np.maximum(pixels, 1)
+    return Calibration(curves, spec.stride, spec.spatial_dims, plan.tolerance)
 
 
 def ring_shares(halo: int, tile: int, dims: int, reach: int) -> NDArray[np.float64]:

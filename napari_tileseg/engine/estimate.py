@@ -91,6 +91,7 @@ def estimate(
     *,
     should_stop: Callable[[], bool] | None = None,
     keeps_labels: bool = True,
+    watched: bool = False,
 ) -> Estimate:
     """Find out what a plan costs by computing a few of its tiles.
 
@@ -104,6 +105,8 @@ def estimate(
         Asked often; True raises `Cancelled`.
     keeps_labels
         Whether the run keeps all labels in memory.
+    watched
+        Whether a person waits for the first labels; see `settle`.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def estimate(
         From reading the image and running the network.
     """
     began = time.perf_counter()
-    plan = settled(plan, source, network, should_stop)
+    plan = settled(plan, source, network, should_stop, watched=watched)
     settling_s = time.perf_counter() - began
     trial = try_out(plan, source, network, should_stop)
     work_px = _seen_px(plan, network) * (1 + _passes(plan, network))
@@ -138,6 +141,8 @@ def settled(
     source: Source,
     network: Network,
     should_stop: Callable[[], bool] | None = None,
+    *,
+    watched: bool = False,
 ) -> Plan:
     """Decide what has to be measured on the image, so that a run of the plan begins at once.
 
@@ -155,7 +160,7 @@ def settled(
         interrupt.within(network.module),
         interrupt.computing(),
     ):
-        return settle(plan, source, network, check=interrupt.check)
+        return settle(plan, source, network, check=interrupt.check, watched=watched)
 
 
 def memory_of(plan: Plan, source: Source, network: Network) -> int:

@@ -97,11 +97,12 @@ def _is_fixed(norm: nn.Module) -> bool:
 
 
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    conv, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
+    conv: Any = module.get_submodule(convolution)
+    batch_norm: Any = module.get_submodule(norm)
     rest: nn.Module = nn.Identity()
     if type(batch_norm) not in _NORMS:
         rest = nn.Sequential(batch_norm.drop, batch_norm.act)
-    _put(module, convolution, fuse_conv_bn_eval(conv, batch_norm))  # type: ignore[type-var]
+    _put(module, convolution, fuse_conv_bn_eval(conv, batch_norm))
     _put(module, norm, rest)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_tileseg.engine.device import fast_precision
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.spec import Task
@@ -57,10 +58,9 @@ class Comparison:
     margin: float
     speed_up: float
 
-    @property
-    def harmless(self) -> bool:
+    def harmless(self, agreement: float) -> bool:
         """Whether labels hardly change, and only where the network is undecided anyway."""
-        return self.agreement >= _AGREEMENT and self.margin <= _NEAR_TIE
+        return self.agreement >= agreement and self.margin <= _NEAR_TIE
 
 
 def resolved_precision(
@@ -83,12 +83,14 @@ def _chosen(
     plan: Plan, source: Source, network: Network, scaling: Scaling, candidate: Precision
 ) -> Precision:
     pieces = _pieces(plan, source, network)
+    network = folded(network)
     found = compare(
         [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],
         network,
         pieces,
     )
-    chosen = candidate if found.harmless and found.speed_up > 1 else Precision.FP32
+    harmless = found.harmless(_required_agreement(plan))
+    chosen = candidate if harmless and found.speed_up > 1 else Precision.FP32
     _LOG.info(
         "computing in %s: %s agrees with fp32 on %.2f %% of pixels (median margin where not: "
         "%.3f) and is %.2f times as fast",
@@ -99,6 +101,11 @@ def _chosen(
         found.speed_up,
     )
     return chosen
+
+
+def _required_agreement(plan: Plan) -> float:
+    """Hold precision to what was promised: cropped tiles keep a tolerance, blended ones do not."""
+    return max(_AGREEMENT, 1 - plan.tolerance) if plan.mode.crops else _AGREEMENT
 
 
 def compare(

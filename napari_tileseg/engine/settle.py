@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from napari_tileseg.engine.calibrate import calibrated_halo
-from napari_tileseg.engine.geometry import cropped_grid, required_halo
+from napari_tileseg.engine.allocator import pages_kept
+from napari_tileseg.engine.calibrate import calibrated
+from napari_tileseg.engine.device import prepared
+from napari_tileseg.engine.geometry import crop_sizes, cropped_grid, required_halo
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.plan import (
     as_blended,
@@ -25,13 +27,15 @@ from napari_tileseg.settings import Blend, Mode, Precision
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_tileseg.engine.calibrate import Calibration
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
 
-_CHEAP = 1.1
-"""Exact tiles that show the network so many times the pixels of the image are cheap enough."""
+_CHEAP, _DEAR = 1.1, 4.0
+"""Tiles that show the network so many times the pixels of the image are cheap enough not to
+look for cheaper ones, or too much work to choose them unasked."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def settle(
     network: Network,
     scaling: Scaling | None = None,
     check: Callable[[], None] | None = None,
+    *,
+    watched: bool = False,
 ) -> Plan:
     """Decide what has to be measured on the image; a settled plan comes back as it is.
 
@@ -72,6 +78,8 @@ def settle(
         From raw pixels to what the network reads, if it is known.
     check
         Called often; may raise `Cancelled`.
+    watched
+        Whether a person waits for the first labels: tiles are smaller then.
 
     Raises
     ------
@@ -82,15 +90,24 @@ def settle(
     """
     if plan.settled:
         return plan
-    network.module.to(plan.device).eval()
+    prepared(network.module, plan.device)
     spec = network.spec
     if scaling is None:
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name, check)
-    plan = _with_mode(plan, source, network, scaling, check)
-    plan = resolved_precision(plan, source, network, scaling)
-    if plan.mode.crops and worth_measuring(source, network):
-        plan = tuned(plan, source, network, check)
+    with pages_kept(plan.device):
+        plan, found = _with_mode(plan, source, network, scaling, check)
+        plan = resolved_precision(plan, source, network, scaling)
+        if plan.mode.crops and worth_measuring(source, network):
+            halo_for = _fixed(plan.halo) if found is None else found.least_halo
+            plan = tuned(plan, source, network, halo_for, check, watched=watched)
+    if found is not None and plan.mode is Mode.CALIBRATED:
+        said = found.sentence(plan.halo, max(plan.tile))
+        plan = replace(plan, notes=(*plan.notes, said))
     return replace(plan, settled=True)
+
+
+def _fixed(halo: int | None) -> Callable[[int], int | None]:
+    return lambda _: halo
 
 
 def settled_as(plan: Plan, source: Source, network: Network, found: Found) -> Plan:
@@ -122,36 +139,49 @@ def _with_mode(
     network: Network,
     scaling: Scaling,
     check: Callable[[], None] | None,
-) -> Plan:
-    """Measure what calibrated tiles need, and take the cheapest way if that was left open."""
+) -> tuple[Plan, Calibration | None]:
+    """Measure what cropped tiles need, and take the cheapest way if that was left open."""
     if plan.mode is not Mode.CALIBRATED:
-        return plan
+        return plan, None
     free = plan.settings.mode is Mode.AUTO
     if free and not receptive_field(network).bounded:
-        return as_blended(plan, source, network, seams_possible(network))
+        return as_blended(plan, source, network, seams_possible(network)), None
     needed = required_halo(network, Mode.EXACT)
     exact = as_cropped(plan, source, network, Mode.EXACT, needed, _exactly(needed))
-    blended = as_blended(plan, source, network)
-    if exact is not None and (plan.tolerance == 0 or (free and _cheap(exact, source))):
-        return exact
-    found = calibrated_halo(source, network, plan, scaling, check)
-    calibrated = None
-    if found.halo is not None:
-        calibrated = as_cropped(plan, source, network, Mode.CALIBRATED, found.halo, found.sentence)
-    if not free:
-        return calibrated or exact or blended
-    ways = [way for way in (exact, calibrated, blended) if way is not None]
-    best = min(ways, key=lambda way: way.grid.seen_px)
-    if best is not blended:
-        return best
-    why = f"{found.sentence} " if found.halo is None else ""
-    note = f"{why}Overlapping tiles are blended: that is the least work here."
-    return replace(best, notes=(*best.notes, note))
+    if exact is not None and (plan.tolerance == 0 or (free and _cheap(exact, source, _CHEAP))):
+        return exact, None
+    found = calibrated(source, network, plan, scaling, check)
+    way = _least_context(plan, source, network, found)
+    if way is not None and not (free and not _cheap(way, source, _DEAR)):
+        return way, found
+    if exact is not None and not (free and not _cheap(exact, source, _DEAR)):
+        return exact, None
+    return as_blended(plan, source, network, _too_dear(found)), None
+
+
+def _least_context(plan: Plan, source: Source, network: Network, found: Calibration) -> Plan | None:
+    """Return the plan with the context that tiles of a usual size need, if there is any."""
+    spec, tile = network.spec, plan.settings.tile
+    sizes = [round_up(tile, spec.stride)] if tile else crop_sizes(spec, spec.tile // 4)
+    for size in sizes:
+        halo = found.least_halo(size)
+        if halo is not None:
+            grid = cropped_grid(source, network, halo, size)
+            return replace(plan, grid=grid, mode=Mode.CALIBRATED, blend=Blend.CROP, halo=halo)
+    return None
+
+
+def _too_dear(found: Calibration) -> str:
+    why = "" if len(found.curves) else f"{found.sentence(None, 0)} "
+    return (
+        f"{why}Overlapping tiles are blended: the context that keeps the tolerance would be the "
+        "greater part of the work."
+    )
 
 
 def _exactly(halo: int) -> str:
     return f"{halo} px of context: labels are those of the whole image at once."
 
 
-def _cheap(way: Plan, source: Source) -> bool:
-    return way.grid.seen_px <= _CHEAP * prod(source.spatial_shape)
+def _cheap(way: Plan, source: Source, share: float) -> bool:
+    return way.grid.seen_px <= share * prod(source.spatial_shape)

@@ -1,4 +1,8 @@
-"""Tile size and batch from a few timed forwards, so that the run as a whole is short."""
+"""Tile size and batch, so that the run as a whole is short.
+
+On a CPU the time of a tile goes with its pixels, so the tiles are those that show the network
+the fewest; a GPU is asked for its time with a few sizes.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,11 @@ import torch
 from napari_tileseg.engine.device import autocast, in_fast_layout, is_out_of_memory, release_memory
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.geometry import crop_sizes, cropped_grid
+from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.engine.tta import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
@@ -25,8 +30,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_LONGEST_S = 2.0
-"""On a CPU a tile takes no longer, so that the first labels come soon."""
+_LONGEST_S, _LONGEST_WHILE_WATCHED_S = 4.0, 1.0
+"""On a CPU a tile takes no longer, so that a run shows where it is, and labels come soon."""
+
+_MOST_PARTS = 12
+"""An axis is cut into up to so many tiles of equal size; more are near the usual sizes anyway."""
 
 _BATCHES = (1, 2, 4, 8)
 _GAIN = 0.97
@@ -45,9 +53,15 @@ class _Try:
 
 
 def tuned(
-    plan: Plan, source: Source, network: Network, check: Callable[[], None] | None = None
+    plan: Plan,
+    source: Source,
+    network: Network,
+    halo_for: Callable[[int], int | None],
+    check: Callable[[], None] | None = None,
+    *,
+    watched: bool = False,
 ) -> Plan:
-    """Choose tile size and batch by timing, as far as a person left them open.
+    """Choose tile size and batch, as far as a person left them open.
 
     Parameters
     ----------
@@ -57,24 +71,90 @@ def tuned(
         Its size alone matters.
     network
         On the device of the plan.
+    halo_for
+        Returns the context that tiles of a size need in pixels; None if they are too small.
     check
         Called before each forward; may raise `Cancelled`.
+    watched
+        Whether a person waits for the first labels.
     """
     if plan.halo is None:
         return plan
+    check = check or (lambda: None)
     wanted = plan.settings.tile
+    if plan.device.type == "cpu":
+        if wanted:
+            return plan
+        return _with_fewest_pixels(plan, source, network, halo_for, check, watched)
     sizes = [plan.tile[0]] if wanted else crop_sizes(network.spec, plan.halo)
-    grids = [plan.grid] if wanted else [cropped_grid(source, network, plan.halo, s) for s in sizes]
-    on_cpu = plan.device.type == "cpu"
-    if on_cpu and wanted:
-        return plan
-    batches = (plan.batch,) if plan.settings.batch or on_cpu else _BATCHES
-    tries = list(_tries(plan, network, grids, batches, check or (lambda: None)))
+    grids = [plan.grid] if wanted else _grids(source, network, sizes, halo_for)
+    batches = (plan.batch,) if plan.settings.batch else _BATCHES
+    tries = list(_tries(plan, network, grids, batches, check))
     if not tries:
         return plan
     best = min(tries, key=lambda one: one.seconds)
     _LOG.info("tiles of %s px, %d at once, by timing", best.grid.tile_shape, best.batch)
-    return replace(plan, grid=best.grid, batch=best.batch)
+    return _with_grid(replace(plan, batch=best.batch), best.grid, halo_for)
+
+
+def _with_fewest_pixels(
+    plan: Plan,
+    source: Source,
+    network: Network,
+    halo_for: Callable[[int], int | None],
+    check: Callable[[], None],
+    watched: bool,
+) -> Plan:
+    shape = plan.grid.tile_shape
+    usual = tuple(min(side, round_up(network.spec.tile, network.spec.stride)) for side in shape)
+    seconds = _timed(plan, network, usual, 1, check, warm=True)
+    if seconds is None:
+        return plan
+    longest = _LONGEST_WHILE_WATCHED_S if watched else _LONGEST_S
+    most_px = longest / seconds * prod(usual)
+    sizes = {
+        *crop_sizes(network.spec, plan.halo or 0),
+        *_even_sizes(plan, source, network.spec.stride, halo_for),
+    }
+    grids = _grids(source, network, sorted(sizes), halo_for)
+    for grid in sorted(grids, key=lambda one: one.seen_px):
+        if prod(grid.tile_shape) <= most_px and _fits(plan, network, grid.tile_shape, plan.batch):
+            return _with_grid(plan, grid, halo_for)
+    return plan
+
+
+def _even_sizes(
+    plan: Plan, source: Source, stride: int, halo_for: Callable[[int], int | None]
+) -> Iterator[int]:
+    """Yield sizes of tiles that divide the longest axis among them without a remainder."""
+    longest = max(source.spatial_shape)
+    for parts in range(1, _MOST_PARTS + 1):
+        halo = plan.halo
+        for _ in range(2):  # larger tiles need less context, and then are smaller
+            if halo is None:
+                break
+            tile = round_up(-(-(longest + 2 * halo * (parts - 1)) // parts), stride)
+            halo = halo_for(tile)
+        if halo is not None:
+            yield tile
+
+
+def _grids(
+    source: Source,
+    network: Network,
+    sizes: Sequence[int],
+    halo_for: Callable[[int], int | None],
+) -> list[TileGrid]:
+    halos = [(size, halo_for(size)) for size in sizes]
+    return [
+        cropped_grid(source, network, halo, size)
+        for size, halo in halos
+        if halo is not None and size >= 2 * halo + network.spec.stride
+    ]
+
+
+def _with_grid(plan: Plan, grid: TileGrid, halo_for: Callable[[int], int | None]) -> Plan:
+    return replace(plan, grid=grid, halo=halo_for(max(grid.tile_shape)))
 
 
 def _tries(
@@ -85,24 +165,23 @@ def _tries(
     check: Callable[[], None],
 ) -> Iterator[_Try]:
     """Time tiles from small to large, for as long as larger ones can be had."""
-    on_cpu = plan.device.type == "cpu"
-    per_px, known = 0.0, None
+    known = None
     for grid in grids:
         shape = grid.tile_shape
-        if shape == known or (on_cpu and per_px * prod(shape) > _LONGEST_S):
+        if shape == known:
             return
         fastest = float("inf")
         for batch in batches:
             if not _fits(plan, network, shape, batch):
                 break
-            seconds = _timed(plan, network, shape, batch, check, warm=not on_cpu or known is None)
+            seconds = _timed(plan, network, shape, batch, check, warm=True)
             if seconds is None or seconds / batch > fastest * _GAIN:
                 break
             fastest = seconds / batch
             yield _Try(grid, batch, fastest * grid.seen_px / prod(shape))
         if fastest == float("inf"):
             return
-        per_px, known = fastest / prod(shape), shape
+        known = shape
 
 
 def _fits(plan: Plan, network: Network, shape: tuple[int, ...], batch: int) -> bool:

@@ -49,7 +49,7 @@ def estimate(
     load_triton_apart()  # asking what memory a network takes loads it
     from napari_tileseg.engine.estimate import estimate as measure
 
-    return measure(plan, source, network, should_stop=should_stop)
+    return measure(plan, source, network, should_stop=should_stop, watched=True)
 
 
 def bundled_names() -> list[str]:

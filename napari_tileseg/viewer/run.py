@@ -191,7 +191,7 @@ def _stream(
         from napari_tileseg.engine.meter import Meter
         from napari_tileseg.engine.predict import stream_plan
 
-        carried.plan = settled(carried.plan, source, network, should_stop)
+        carried.plan = settled(carried.plan, source, network, should_stop, watched=True)
         carried.meter = Meter(carried.plan.device)
         yield from stream_plan(
             carried.plan,

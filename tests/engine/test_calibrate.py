@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_tileseg.engine.calibrate import calibrated_halo, ring_shares
+from napari_tileseg.engine.calibrate import calibrated, ring_shares
 from napari_tileseg.engine.geometry import cropped_grid
 from napari_tileseg.engine.normalise import Scaling
 from napari_tileseg.engine.plan import make_plan
@@ -38,15 +38,15 @@ def _noise(*shape):
 
 def _found(model, source, **options):
     plan = make_plan(source, model, RunSettings(device="cpu", mode="calibrated", **options))
-    return calibrated_halo(source, model, plan, AS_IT_IS)
+    return calibrated(source, model, plan, AS_IT_IS)
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_the_context_found_is_that_of_the_network_where_every_pixel_counts(stride):
     model = network(Looking(8), outputs=1, task=Task.BINARY, stride=stride)
     found = _found(model, _noise(700, 600), tolerance=0.0)
-    assert found.halo == 8
-    assert found.flips == 0
+    assert found.least_halo(512) == 8
+    assert found.flips(8, 512) == 0
     assert found.curve[:7].min() > 0.001
     assert found.curve[8:].max() == 0
 
@@ -54,43 +54,51 @@ def test_the_context_found_is_that_of_the_network_where_every_pixel_counts(strid
 def test_a_larger_tolerance_needs_less_context():
     model = network(Looking(16), outputs=1, task=Task.BINARY)
     source = _noise(700, 600)
-    halos = [_found(model, source, tile=256, tolerance=share).halo for share in (0, 0.01, 0.05)]
+    halos = [_found(model, source, tolerance=share).least_halo(256) for share in (0, 0.01, 0.05)]
     assert halos == sorted(halos, reverse=True)
     assert halos[0] > halos[-1]
+
+
+def test_larger_tiles_need_less_context():
+    model = network(Looking(16), outputs=1, task=Task.BINARY)
+    found = _found(model, _noise(700, 600), tolerance=0.02)
+    assert found.least_halo(1024) < found.least_halo(128)
+    assert found.least_halo(2) is None
 
 
 def test_the_share_that_was_promised_is_kept_on_the_whole_image():
     model = network(Looking(16), outputs=1, task=Task.BINARY)
     source = _noise(800, 800)
-    found = _found(model, source, tolerance=0.05, tile=128)
-    assert 0 < found.halo < 16
+    found = _found(model, source, tolerance=0.05)
+    halo = found.least_halo(128)
+    assert 0 < halo < 16
     image = torch.from_numpy(source.read((), (slice(0, 800), slice(0, 800)), (0,)))[None]
     whole = model.module(image)[0, 0] > 0
     differ = 0
-    for tile in cropped_grid(source, model, found.halo, 128):
+    for tile in cropped_grid(source, model, halo, 128):
         answer = model.module(image[(..., *tile.outer)])[0, 0] > 0
         differ += int((answer[tile.core_within] != whole[tile.core]).sum())
     share = differ / whole.numel()
     assert 0 < share <= 0.055
-    assert share == pytest.approx(found.flips, rel=0.2)
+    assert share == pytest.approx(found.flips(halo, 128), rel=0.2)
 
 
 def test_a_small_image_has_no_room_to_measure():
     model = network(Looking(16), outputs=1, task=Task.BINARY)
     found = _found(model, _noise(100, 90))
-    assert found.halo is None
-    assert "too small" in found.sentence
+    assert found.least_halo(64) is None
+    assert "too small" in found.sentence(None, 64)
 
 
 def test_an_image_that_is_long_along_one_axis_is_cut_along_that_one():
     model = network(Looking(8), outputs=1, task=Task.BINARY)
-    assert _found(model, _noise(60, 900), tolerance=0.0).halo == 8
+    assert _found(model, _noise(60, 900), tolerance=0.0).least_halo(512) == 8
 
 
 def test_a_network_that_uses_up_its_margin_needs_no_context():
     module = nn.Conv2d(1, 1, 9, bias=False)
     model = network(module, outputs=1, task=Task.BINARY, margin=4)
-    assert _found(model, _noise(500, 500), tolerance=0.0).halo == 0
+    assert _found(model, _noise(500, 500), tolerance=0.0).least_halo(512) == 0
 
 
 def test_measuring_can_be_stopped():
@@ -101,7 +109,7 @@ def test_measuring_can_be_stopped():
     source = _noise(500, 500)
     plan = make_plan(source, model, RunSettings(device="cpu", mode="calibrated"))
     with pytest.raises(Cancelled):
-        calibrated_halo(source, model, plan, AS_IT_IS, stop)
+        calibrated(source, model, plan, AS_IT_IS, stop)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

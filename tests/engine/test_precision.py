@@ -75,6 +75,14 @@ def test_half_precision_has_to_be_both_harmless_and_faster(monkeypatch, image, f
     assert _resolved(Contrast(0), monkeypatch, image) is Precision.FP32
 
 
+@pytest.mark.parametrize(("tolerance", "chosen"), [(0.001, Precision.FP32), (0.01, Precision.BF16)])
+def test_a_tolerance_for_labels_holds_for_the_precision_too(monkeypatch, image, tolerance, chosen):
+    found = Comparison(agreement=0.997, margin=0.01, speed_up=2)
+    monkeypatch.setattr(precision, "compare", lambda *_: found)
+    settings = {"mode": "calibrated", "tolerance": tolerance}
+    assert _resolved(Contrast(0), monkeypatch, image, **settings) is chosen
+
+
 def test_what_was_asked_for_is_taken_without_a_comparison(monkeypatch, image):
     monkeypatch.setattr(precision, "compare", None)
     assert _resolved(Contrast(300), monkeypatch, image, precision="bf16") is Precision.BF16
