@@ -142,7 +142,8 @@ def stream_plan(
             source, network.spec.normalisation, plan.channels, network.spec.name, interrupt.check
         )
         with interrupt.within(network.module), interrupt.computing():
-            plan = settle(plan, source, network, scaling, interrupt.check)
+            watched = focus is not None
+            plan = settle(plan, source, network, scaling, interrupt.check, watched=watched)
         run = _Run(plan, source, network, scaling, interrupt, meter, wanted)
         with run.interruptible():
             yield from run.patches(focus or Focus(), provisional)
