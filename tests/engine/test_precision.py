@@ -79,7 +79,7 @@ def test_half_precision_has_to_be_both_harmless_and_faster(monkeypatch, image, f
 def test_a_tolerance_for_labels_holds_for_the_precision_too(monkeypatch, image, tolerance, chosen):
     found = Comparison(agreement=0.997, margin=0.01, speed_up=2)
     monkeypatch.setattr(precision, "compare", lambda *_: found)
-    settings = {"mode": "calibrated", "tolerance": tolerance}
+    settings = {"mode": "calibrated", "tile": 48, "tolerance": tolerance}
     assert _resolved(Contrast(0), monkeypatch, image, **settings) is chosen
 
 
