@@ -70,8 +70,9 @@ def _headless(args: argparse.Namespace, settings: RunSettings) -> None:
     """Write labels and an overlay of the sample image, and print the area of each class."""
     from napari_tileseg.cli.output import prepare
     from napari_tileseg.cli.overlay import write_overlay
-    from napari_tileseg.cli.report import area_table, save, shares
+    from napari_tileseg.cli.report import conclude, save, shares
     from napari_tileseg.cli.segment import label_array, plan_job, run_job, settled
+    from napari_tileseg.engine.meter import Meter
     from napari_tileseg.io.checkpoints import load_model
     from napari_tileseg.io.images import open_image
     from napari_tileseg.io.samples import sample_image
@@ -81,13 +82,13 @@ def _headless(args: argparse.Namespace, settings: RunSettings) -> None:
         prepare(path)
     with open_image(sample_image()) as opened:
         job = settled(plan_job(opened, load_model(_MODEL), settings))
+        meter = Meter(job.plan.device)
         with label_array(job, args.out) as labels:
             with progress(args, opened.name) as advance:
-                pixels = run_job(job, labels, advance)
-            save(job, labels, target)
+                pixels = run_job(job, labels, advance, meter=meter)
+            save(job, labels, target, meter.report())
             found = shares(job, pixels)
             write_overlay(job.source, labels, job.network.classes, found, picture)
-    if not args.quiet:
-        print(area_table(job, pixels))
+    conclude(args, job, pixels, meter.report())
     for path in (target, picture):
         note(args, f"wrote {path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.engine.probe import known_field
 from napari_tileseg.io.images import open_image
 
 if TYPE_CHECKING:
@@ -36,8 +37,22 @@ def checkpoint_facts(network: Network, path: Path) -> dict[str, Any]:
         "kind": "checkpoint",
         "path": str(path),
         **network.spec.to_dict(),
+        "receptive_field": _receptive_field(network),
         "architecture": None if architecture is None else architecture.name,
         "arguments": {} if architecture is None else architecture.arguments,
         "parameters": sum(one.numel() for one in network.module.parameters()),
         "provenance": network.provenance,
+    }
+
+
+def _receptive_field(network: Network) -> dict[str, Any] | None:
+    """Return how far an output looks, in pixels; None if that was not found out yet."""
+    field = known_field(network)
+    if field is None:
+        return None
+    return {
+        "before": list(field.before),
+        "after": list(field.after),
+        "bounded": field.bounded,
+        "size_dependent": field.size_dependent,
     }

@@ -12,6 +12,7 @@ from napari_tileseg.errors import ImageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from napari_tileseg.cli.options import Subparsers
 
@@ -74,7 +75,9 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
         if value in (None, [], (), {}) or (name == "levels" and len(value) == 1):
             continue
         label = indent + name.replace("_", " ").replace("pixel size um", "pixel size (µm)") + ":"
-        if isinstance(value, dict):
+        if name in _IN_WORDS and not indent:
+            lines.append(f"{label:<18} {_IN_WORDS[name](value)}")
+        elif isinstance(value, dict):
             lines += [label, *_lines(value, indent + "  ")]
         else:
             lines.append(f"{label:<18} {_sentence(name, value)}")
@@ -89,6 +92,27 @@ def _sentence(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_short(one) for one in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _px(value: int) -> str:
+    return f"{value:,} px"
+
+
+def _reach(field: dict[str, Any]) -> str:
+    """Say how far an output looks, or why no context makes tiles equal the whole image."""
+    far = _px(max(*field["before"], *field["after"]))
+    if field["size_dependent"]:
+        return f"{far} on every side, but the answer also depends on the size of the input"
+    return f"{far} on every side" if field["bounded"] else "the whole input"
+
+
+_IN_WORDS: dict[str, Callable[[Any], str]] = {
+    "stride": _px,
+    "margin": _px,
+    "tile": _px,
+    "receptive_field": _reach,
+}
+"""What is said of a network in sentences of its own."""
 
 
 def _short(value: Any) -> str:

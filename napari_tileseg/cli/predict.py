@@ -18,11 +18,8 @@ from napari_tileseg.settings import RunSettings
 if TYPE_CHECKING:
     import argparse
 
-    import numpy as np
-
     from napari_tileseg.cli.options import Subparsers
     from napari_tileseg.cli.segment import Job
-    from napari_tileseg.engine.meter import RunReport
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
 
@@ -117,6 +114,7 @@ def _predict(
 
 def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     """Run a job into a store that can be gone on with, and print the area of each class."""
+    from napari_tileseg.cli.report import conclude
     from napari_tileseg.cli.stored import run_to_store
     from napari_tileseg.engine.meter import Meter
 
@@ -127,14 +125,14 @@ def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
             pixels = run_to_store(job, target, advance, **more)
     except KeyboardInterrupt:
         raise Cancelled(f"What is finished is in '{target}'; go on with --resume.") from None
-    _conclude(args, job, pixels, meter.report())
+    conclude(args, job, pixels, meter.report())
     note(args, f"wrote {target} ({duration(time.monotonic() - start)})")
 
 
 def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
     """Run a job, write its labels and print the area of each class."""
     from napari_tileseg.cli.probabilities import probability_store
-    from napari_tileseg.cli.report import save
+    from napari_tileseg.cli.report import conclude, save
     from napari_tileseg.cli.segment import label_array, run_job, settled
     from napari_tileseg.engine.meter import Meter
 
@@ -146,18 +144,8 @@ def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
         with progress(args, job.opened.name) as advance:
             pixels = run_job(job, labels, advance, store, meter)
         save(job, labels, target, meter.report())
-    _conclude(args, job, pixels, meter.report())
+    conclude(args, job, pixels, meter.report())
     note(args, f"wrote {target} ({duration(time.monotonic() - start)})")
-
-
-def _conclude(args: argparse.Namespace, job: Job, pixels: np.ndarray, report: RunReport) -> None:
-    """Say what was found and how far tiles disagreed."""
-    from napari_tileseg.cli.report import area_table, told
-
-    if not args.quiet:
-        print(area_table(job, pixels))
-    for sentence in told(report):
-        note(args, sentence)
 
 
 def _cost(job: Job, *, keeps_labels: bool) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.cli.console import note
 from napari_tileseg.io.labels import export
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
     import numpy as np
@@ -42,9 +44,12 @@ def shares(job: Job, pixels: np.ndarray) -> list[str]:
     return [f"{count / total:.1%}" for count in pixels]
 
 
-def told(report: RunReport) -> list[str]:
-    """Return what everybody should know about a run; the log says the rest."""
-    return [] if report.mismatch is None else [report.mismatch.sentence]
+def conclude(args: argparse.Namespace, job: Job, pixels: np.ndarray, report: RunReport) -> None:
+    """Say what was found and how far tiles disagreed; the log says the rest."""
+    if not args.quiet:
+        print(area_table(job, pixels))
+    if report.mismatch is not None:
+        note(args, report.mismatch.sentence)
 
 
 def save(job: Job, labels: Any, target: Path, report: RunReport | None = None) -> Path:

@@ -27,6 +27,7 @@ def test_without_a_display_the_demo_writes_labels_and_a_picture(tileseg, monkeyp
     assert [line.split("  ")[0] for line in out.splitlines()[1:]] == names
     assert set(np.unique(found.labels)) == set(range(len(names)))
     assert Image.open(tmp_path / "demo" / "cells_overlay.png").width >= 2048
+    assert "Where tiles meet" in err
 
 
 def test_the_overlay_shows_colours_where_the_labels_are(tmp_path):

@@ -34,6 +34,35 @@ def test_a_checkpoint_is_described(tileseg, tiny_checkpoint):
     assert "pixel size (µm):   0.5" in text
 
 
+def test_how_far_a_network_looks_is_said_once_it_is_known(tileseg, tiny_checkpoint):
+    from napari_tileseg.engine.probe import receptive_field
+    from napari_tileseg.io.checkpoints import load_model
+
+    text = tileseg("info", tiny_checkpoint)[1]
+    assert "margin:            0 px" in text
+    assert "receptive field" not in text
+    field = receptive_field(load_model(tiny_checkpoint))
+    assert (
+        f"receptive field:   {field.halo} px on every side\n" in tileseg("info", tiny_checkpoint)[1]
+    )
+    facts = json.loads(tileseg("info", tiny_checkpoint, "--json")[1])
+    assert facts["receptive_field"]["before"] == list(field.before)
+
+
+@pytest.mark.parametrize(
+    ("size_dependent", "said"),
+    [(False, "the whole input\n"), (True, "9 px on every side, but the answer also depends")],
+)
+def test_a_field_without_bounds_says_why(
+    tileseg, tiny_checkpoint, monkeypatch, size_dependent, said
+):
+    from napari_tileseg.engine.probe import ReceptiveField
+
+    field = ReceptiveField((8, 9), (7, 9), bounded=False, size_dependent=size_dependent)
+    monkeypatch.setattr("napari_tileseg.cli.facts.known_field", lambda network: field)
+    assert f"receptive field:   {said}" in tileseg("info", tiny_checkpoint)[1]
+
+
 def test_bare_weights_are_described_with_their_architecture(tileseg, tiny_checkpoint, tmp_path):
     import torch
 
