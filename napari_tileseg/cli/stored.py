@@ -12,6 +12,7 @@ from napari_tileseg.engine.meter import Meter
 from napari_tileseg.engine.pipeline import written_behind
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.io.label_store import LabelStore
+from napari_tileseg.io.store_about import add_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,4 +85,7 @@ def run_to_store(
         with closing(behind):
             for patch in behind:
                 advance(patch.tiles_done, patch.tiles_total)
+        report = meter.report()
+        if report.tiles:
+            add_run(path, report.facts)
         return store.counts(len(job.network.classes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari_tileseg.engine.amounts import rate, size_of
 from napari_tileseg.engine.memory import PeakMemory
@@ -121,6 +121,17 @@ class RunReport:
         """The whole run in one line: "12 tiles/s; network 91 %, ...; 1.2 GB of memory at most"."""
         parts = [rate(self.tiles_per_s), self.what_takes_time, f"{self.memory} at most"]
         return "; ".join(part for part in parts if part)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same for another program, in values that JSON can hold."""
+        return {
+            "tiles": self.tiles,
+            "seconds": round(self.wall_s, 3),
+            "seconds by stage": {name: round(spent, 3) for name, spent in self.seconds.items()},
+            "memory bytes": self.memory_of_run,
+            "tile mismatch": None if self.mismatch is None else self.mismatch.share,
+        }
 
     @property
     def sentences(self) -> tuple[str, ...]:

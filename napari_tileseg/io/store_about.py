@@ -9,6 +9,7 @@ import zarr
 
 from napari_tileseg.engine.spec import ClassInfo
 from napari_tileseg.errors import OutputError
+from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.locks import take_lock
 from napari_tileseg.io.sheets import KEY, not_written
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _LOCK = ".lock"
+_DESCRIPTION = "zarr.json"
+_RUNS = "tileseg runs"
 
 
 def stored_facts(path: Path) -> dict[str, Any]:
@@ -64,6 +67,21 @@ def lock_store(path: Path) -> BinaryIO:
             "or choose another --out."
         )
     return lock
+
+
+def add_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Write down how a run into a store went; who goes on with it compares nothing of that.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses; the store is as it was before.
+    """
+    description = path / _DESCRIPTION
+    content = json.loads(description.read_text(encoding="utf-8"))
+    content["attributes"].setdefault(_RUNS, []).append(plain(run))
+    with written_beside(description) as part:
+        part.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def plain(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,24 @@ def test_going_on_with_other_settings_is_refused(tileseg, tiny_checkpoint, image
     assert tileseg(*again, "--resume")[0] == 0
 
 
+def test_a_store_says_how_the_runs_into_it_went(tileseg, tiny_checkpoint, image, tmp_path):
+    out = tmp_path / "labels.zarr"
+    again = ("predict", image, "--model", tiny_checkpoint, "--out", out)
+    assert tileseg(*again)[0] == 0
+    attributes = dict(zarr.open_array(out, mode="r").attrs)
+    (run,) = attributes["tileseg runs"]
+    assert run["tiles"] > 1
+    assert 0 <= run["tile mismatch"] <= 1
+    assert run["seconds by stage"]["network"] > 0
+    (out / ".chunks-done").unlink()  # as if nothing had been finished
+    assert tileseg(*again, "--resume")[0] == 0
+    after = dict(zarr.open_array(out, mode="r").attrs)
+    assert [one["tiles"] > 0 for one in after["tileseg runs"]] == [True, True]
+    assert after["tileseg"] == attributes["tileseg"]
+    assert tileseg(*again, "--resume")[0] == 0  # there is nothing left to do, nor to say
+    assert dict(zarr.open_array(out, mode="r").attrs) == after
+
+
 def test_only_a_store_can_be_gone_on_with(tileseg, tiny_checkpoint, image, tmp_path):
     code, _, said = tileseg(
         "predict", image, "--model", tiny_checkpoint, "--out", tmp_path / "a.tif", "--resume"
