@@ -64,7 +64,7 @@ def resolve_devices(name: str) -> tuple[torch.device, ...]:
 
 
 def device_choices() -> list[tuple[str, str]]:
-    """Return what a run can use, as (name, label for a person); the first is the best single one."""
+    """Return what a run can use, as (name, label for a person); the first is what "auto" is."""
     count = torch.cuda.device_count()
     choices = [(f"cuda:{index}", torch.cuda.get_device_name(index)) for index in range(count)]
     if count > 1:

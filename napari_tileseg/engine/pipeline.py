@@ -1,4 +1,4 @@
-"""What goes on beside the network: tiles are read ahead of it, results written behind it.
+"""What goes on at the same time: tiles are read ahead, computed, and results written behind.
 
 These are the only threads of the engine. All of them have ended when a run has ended,
 however it ended.
@@ -7,23 +7,25 @@ however it ended.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import local
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.meter import Meter
-    from napari_tileseg.engine.run import Patch
+    from napari_tileseg.engine.patches import Patch
     from napari_tileseg.engine.schedule import Batch, Schedule
 
 _MOST_WAITING = 64 * 2**20
 """Results that are not yet written take no more memory than this."""
 
 Pixels = TypeVar("Pixels")
+Answer = TypeVar("Answer")
 
 
 class Sink(Protocol):
@@ -100,6 +102,64 @@ class ReadAhead(Generic[Pixels]):
             pixels.cancel()
             self._schedule.give_back(batch)
         self._coming.clear()
+
+
+def computed_by(
+    workers: Sequence[Callable[[Batch, Pixels], Answer]],
+    batches: Iterable[tuple[Batch, Pixels]],
+    abandon: Callable[[], None],
+) -> Generator[tuple[Batch, Answer], None, None]:
+    """Have batches computed: by one worker here, by several in a thread for each.
+
+    Several answer in the order in which they are done. There is never more than one batch
+    for each of them and one that waits, so that what is looked at soon comes next.
+
+    Parameters
+    ----------
+    workers
+        Each computes a batch; always called from the same thread.
+    batches
+        With their pixels; iterated here.
+    abandon
+        Makes workers end soon; called when their answers are not wanted any more.
+
+    Raises
+    ------
+    Exception
+        What a worker raises. All threads have ended then, as at any other end.
+    """
+    if len(workers) == 1:
+        for batch, pixels in batches:
+            yield batch, workers[0](batch, pixels)
+        return
+    mine, free = local(), list(workers)
+
+    def begin() -> None:
+        mine.worker = free.pop()
+
+    def compute(batch: Batch, pixels: Pixels) -> Answer:
+        answer: Answer = mine.worker(batch, pixels)
+        return answer
+
+    threads = ThreadPoolExecutor(len(workers), "tileseg-network", initializer=begin)
+    going: dict[Future[Answer], Batch] = {}
+    try:
+        for batch, pixels in batches:
+            going[threads.submit(compute, batch, pixels)] = batch
+            if len(going) > len(workers):
+                yield from _done_first(going)
+        while going:
+            yield from _done_first(going)
+    finally:
+        if going:
+            abandon()
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _done_first(going: dict[Future[Answer], Batch]) -> Iterator[tuple[Batch, Answer]]:
+    """Wait for one batch at least, and take out what is done."""
+    for done in wait(going, return_when=FIRST_COMPLETED).done:
+        yield going.pop(done), done.result()
 
 
 def written_behind(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_tileseg.engine.device import autocast, default_batch, resolve_device
+from napari_tileseg.engine.device import autocast, default_batch, resolve_devices
 from napari_tileseg.engine.geometry import (
     blended_tile_and_step,
     crop_sizes,
@@ -37,6 +37,9 @@ _WORTHWHILE_SIDE = {2: 256, 3: 64}
 is over before measuring on the image would pay."""
 
 _AS_A_WHOLE = "The network looks at its whole input, so it sees the image as a whole."
+
+_NORMS_ALONE = "norms are measured and frozen on one."
+_COMPILED_ALONE = "a network is compiled for one. Without compiling all of them are used."
 
 _LIKELY_HALO = 64
 """What calibration finds for most networks, in pixels; for the estimate before it is done."""
@@ -73,6 +76,8 @@ class Plan:
         What the run may take.
     threads
         How many threads compute on a CPU; None elsewhere.
+    further_devices
+        Which others compute besides `device`, each with a network of its own.
     settled
         Whether nothing is left that has to be measured; see `settle`.
     settings
@@ -99,8 +104,14 @@ class Plan:
     tolerance: float = 0.0
     memory_bytes: int = 2**62
     threads: int | None = None
+    further_devices: tuple[torch.device, ...] = ()
     settled: bool = False
     settings: RunSettings = field(default_factory=RunSettings)
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All that compute; everything is merged on the first."""
+        return (self.device, *self.further_devices)
 
     @property
     def n_tiles(self) -> int:
@@ -137,10 +148,8 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
             f"but '{source.name}' was opened as {len(source.spatial_shape)}-D."
         )
     channels = source.check(spec, settings.channels)
-    device = resolve_device(settings.device)
-    with autocast(device, settings.precision):
-        pass
     mode, notes = _mode(source, network, settings)
+    device, *others = _devices(settings, mode, notes)
     halo = None
     if mode is Mode.WHOLE:
         sides = tuple(round_up(size, spec.stride) for size in source.spatial_shape)
@@ -169,10 +178,26 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
         compile=settings.compile,
         skip_empty=settings.skip_empty,
         tolerance=settings.tolerance,
-        memory_bytes=memory_budget(device, settings.memory_gb),
+        memory_bytes=min(memory_budget(one, settings.memory_gb) for one in (device, *others)),
         threads=torch.get_num_threads() if device.type == "cpu" else None,
+        further_devices=tuple(others),
         settings=settings,
     )
+
+
+def _devices(settings: RunSettings, mode: Mode, notes: list[str]) -> tuple[torch.device, ...]:
+    """Return what the network runs on; several only where each can compute for itself."""
+    devices = resolve_devices(settings.device)
+    for device in devices:
+        with autocast(device, settings.precision):
+            pass
+    alone = (
+        _NORMS_ALONE if mode is Mode.FROZEN_NORM else _COMPILED_ALONE if settings.compile else ""
+    )
+    if len(devices) > 1 and alone:
+        notes.append(f"Only {devices[0]} of {len(devices)} devices is used: {alone}")
+        return devices[:1]
+    return devices
 
 
 def worth_measuring(source: Source, network: Network) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import deque
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from napari_tileseg.engine.allocator import pages_kept
 from napari_tileseg.engine.blend import Shares
@@ -31,6 +31,7 @@ from napari_tileseg.engine.meter import Meter
 from napari_tileseg.engine.mismatch import SeamWatch
 from napari_tileseg.engine.network import extremes
 from napari_tileseg.engine.normalise import scaling_for
+from napari_tileseg.engine.patches import Computed, Patch, Patches
 from napari_tileseg.engine.pipeline import ReadAhead
 from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.regions import tiles_for_mask
@@ -41,7 +42,7 @@ from napari_tileseg.engine.skipping import both, empty_boxes, occupied_planes, t
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.transfer import Landing, staged
 from napari_tileseg.engine.tta import variants
-from napari_tileseg.engine.uniform import UniformTiles
+from napari_tileseg.engine.worker import Worker, on_another_device, together
 from napari_tileseg.settings import Blend, Mode
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.canvas import Box, Merged
+    from napari_tileseg.engine.canvas import Box
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
@@ -63,34 +64,6 @@ _LOG = logging.getLogger(__name__)
 _READERS_BESIDE_GPU = 4
 _AHEAD_OF_GPU = 3
 """Threads that read, and batches read ahead; on a CPU one of each, the network needs the rest."""
-
-
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """A region of the result.
-
-    Attributes
-    ----------
-    region
-        Where, in coordinates of the labels: slices of length 1 on the leading axes, then
-        pixels.
-    labels
-        uint8 class indices in the shape of the region; for a multilabel model
-        (classes, *region) bool.
-    final
-        Whether these labels will not change any more in this run.
-    tiles_done, tiles_total
-        How far the run is.
-    probabilities
-        (classes, *region) float32, only where final and if asked for.
-    """
-
-    region: tuple[slice, ...]
-    labels: NDArray[Any]
-    final: bool
-    tiles_done: int
-    tiles_total: int
-    probabilities: NDArray[np.float32] | None = None
 
 
 def stream_plan(
@@ -151,26 +124,6 @@ def stream_plan(
         _LOG.info(sentence)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Labels of a box of one plane: a part of what is on its way back from the device."""
-
-    plane: tuple[int, ...]
-    box: Box
-    final: bool
-    labels: Landing
-    part: Box
-    probabilities: Landing | None = None
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """What a tile has changed, on its way back from the device."""
-
-    low_high: Landing
-    pieces: tuple[_Piece, ...]
-
-
 class _Run:
     """The state of one run: a canvas for each section that is begun, and how far it is."""
 
@@ -195,19 +148,6 @@ class _Run:
         self._source = source.for_sweep(plan.tile, width)
         self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
         self._network = network if self._frozen is None else self._frozen.network
-        computing = folded(self._network) if self._frozen is None else self._network
-        computing = compiled(computing) if plan.compile else computing
-        self._forward = Forward(
-            computing,
-            scaling,
-            plan.device,
-            plan.precision,
-            at_once=plan.batch,
-            halo=plan.halo,
-            looks=variants(plan.tta, network.spec.spatial_dims),
-            mean=plan.tta_mean,
-            fold=False,
-        )
         self._scaling = scaling
         self._shares = Shares(plan.grid, plan.blend, plan.device, UNIT)
         self._seams = SeamWatch(
@@ -216,15 +156,42 @@ class _Run:
             leading_shape=plan.leading_shape,
             wanted=None if wanted is None else wanted(plan.grid),
         )
-        self._uniform = UniformTiles()
+        self._workers = self._employed()
         self._canvases: dict[Unit, Canvas] = {}
-        self._done = 0
+
+    def _employed(self) -> list[Worker]:
+        """Return a worker for each device, but not more than there are batches."""
+        plan, network = self._plan, self._network
+        batches = ceil(plan.n_tiles / plan.batch)
+        computing = folded(network) if self._frozen is None else network
+        others = [on_another_device(computing, device) for device in plan.devices[1:batches]]
+        networks = [compiled(computing) if plan.compile else computing, *others]
+        adapt = None if self._frozen is None else self._freeze
+        return [
+            Worker(self._forward(one, device), self._interrupt, self._meter, adapt)
+            for one, device in zip(networks, plan.devices, strict=False)
+        ]
+
+    def _forward(self, network: Network, device: torch.device) -> Forward:
+        plan = self._plan
+        return Forward(
+            network,
+            self._scaling,
+            device,
+            plan.precision,
+            at_once=plan.batch,
+            halo=plan.halo,
+            looks=variants(plan.tta, network.spec.spatial_dims),
+            mean=plan.tta_mean,
+            fold=False,
+        )
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let the network be stopped between any two layers, unless it is one compiled piece."""
-        module = nn.Module() if self._plan.compile else self._forward.module
-        with self._interrupt.within(module):
+        with ExitStack() as stack:
+            for worker in () if self._plan.compile else self._workers:
+                stack.enter_context(self._interrupt.within(worker.forward.module))
             yield
 
     def patches(self, focus: Focus, provisional: bool) -> Iterator[Patch]:
@@ -240,46 +207,42 @@ class _Run:
             near=near_tiles(plan.grid, outputs) if merges else None,
             crowded=lambda: self._live_bytes() > CARRY_BYTES,
         )
+        patches = Patches(
+            self._network,
+            schedule.total,
+            provisional=provisional,
+            probabilities=plan.probabilities,
+        )
         if self._occupied is not None:
-            yield from self._empty(self._occupied, schedule.total)
-        on_gpu = plan.device.type != "cpu"
-        held: deque[_Computed] = deque()
-        with ReadAhead(
-            schedule,
-            self._read,
-            count=plan.batch,
-            depth=_AHEAD_OF_GPU if on_gpu else 1,
-            workers=_READERS_BESIDE_GPU if on_gpu else 1,
-        ) as ahead:
-            for batch, raw in ahead:
-                held.extend(self._computed(batch, raw, provisional))
+            for plane, box in self._empty(self._occupied):
+                yield patches.empty(plane, box)
+        on_gpu, count = plan.device.type != "cpu", len(self._workers)
+        held: deque[Computed] = deque()
+        with (
+            ReadAhead(
+                schedule,
+                self._read,
+                count=plan.batch,
+                depth=_AHEAD_OF_GPU * count if on_gpu else count,
+                workers=_READERS_BESIDE_GPU if on_gpu else 1,
+            ) as ahead,
+            together(self._workers, ahead, plan, self._interrupt) as answered,
+        ):
+            for batch, answers in answered:
+                held.extend(self._merged(batch, answers, patches))
                 # a GPU goes on with the next batch while the labels of this one travel
                 while len(held) > (plan.batch if on_gpu else 0):
-                    yield from self._landed(held.popleft(), schedule.total)
+                    yield from patches.landed(held.popleft())
             while held:
-                yield from self._landed(held.popleft(), schedule.total)
+                yield from patches.landed(held.popleft())
         self._meter.mismatch = self._seams.result
 
-    def _empty(self, occupied: Planes, total: int) -> Iterator[Patch]:
-        """Yield what no tile is computed for: the first class."""
-        classes = len(self._network.classes)
-        several = (classes,) if self._network.spec.task is Task.MULTILABEL else ()
+    def _empty(self, occupied: Planes) -> Iterator[tuple[tuple[int, ...], Box]]:
+        """Yield where no tile is computed."""
         for plane, mask in occupied.items():
             for grid in self._sections:
                 for box in empty_boxes(grid, tiles_for_mask(grid, mask)):
-                    shape = [1] * len(plane) + [part.stop - part.start for part in box]
-                    sure = None
-                    if self._plan.probabilities:
-                        sure = np.zeros((classes, *shape), np.float32)
-                        sure[0] = not several
-                    yield Patch(
-                        region=(*(slice(index, index + 1) for index in plane), *box),
-                        labels=np.zeros((*several, *shape), bool if several else np.uint8),
-                        final=True,
-                        tiles_done=0,
-                        tiles_total=total,
-                        probabilities=sure,
-                    )
+                    yield plane, box
 
     def _read(self, batch: Batch) -> torch.Tensor:
         plan, grid = self._plan, self._sections[batch.section]
@@ -290,69 +253,31 @@ class _Run:
             ]
             return staged(np.stack(tiles), plan.device)
 
-    def _computed(self, batch: Batch, raw: torch.Tensor, provisional: bool) -> Iterator[_Computed]:
-        grid = self._sections[batch.section]
-        canvas = self._canvas(batch)
-        with self._interrupt.computing(), self._meter.stage("network"):
-            self._freeze(batch.plane)
-            answers = self._logits(raw)
+    def _merged(
+        self, batch: Batch, answers: list[torch.Tensor], patches: Patches
+    ) -> Iterator[Computed]:
+        grid, canvas = self._sections[batch.section], self._canvas(batch)
         for number, logits in zip(batch.numbers, answers, strict=True):
             with self._meter.stage("merge"), torch.inference_mode():
-                computed = self._merged(batch.plane, grid[number], canvas, logits, provisional)
+                computed = self._added(batch.plane, grid[number], canvas, logits, patches)
             yield computed
         if canvas.complete:
             del self._canvases[batch.unit]
 
-    def _logits(self, raw: torch.Tensor) -> list[torch.Tensor]:
-        """Ask the network for what it has not answered before: tiles of one value are alike."""
-        keys = [self._uniform.key(one.numpy()) for one in raw]
-        answers = [self._uniform.get(key) for key in keys]
-        missing = [index for index, answer in enumerate(answers) if answer is None]
-        if missing:
-            asked = raw if len(missing) == len(raw) else raw[missing]
-            for index, logits in zip(missing, self._forward(asked), strict=True):
-                answers[index] = logits
-                self._uniform.put(keys[index], logits)
-        return [answer for answer in answers if answer is not None]
-
-    def _merged(
+    def _added(
         self,
         plane: tuple[int, ...],
         tile: Tile,
         canvas: Canvas,
         logits: torch.Tensor,
-        provisional: bool,
-    ) -> _Computed:
+        patches: Patches,
+    ) -> Computed:
         low_high = Landing(extremes(logits))
         self._seams.saw(plane, self._in_whole_grid(tile), logits)
         evidence, within = self._evidence(logits, low_high)
         merged = canvas.add(tile, evidence, self._shares.of(tile), within_limit=within)
         self._meter.tiles(1)
-        return _Computed(low_high, tuple(self._pieces(plane, tile, merged, provisional)))
-
-    def _pieces(
-        self, plane: tuple[int, ...], tile: Tile, merged: Merged, provisional: bool
-    ) -> Iterator[_Piece]:
-        together = None
-        if provisional:
-            together = Landing(self._network.decide(merged.sums))
-            if not merged.all_final:
-                everything = tuple(slice(None) for _ in tile.core)
-                yield _Piece(plane, tile.core, False, together, everything)
-        for box in merged.final:
-            part = tuple(
-                slice(inner.start - core.start, inner.stop - core.start)
-                for inner, core in zip(box, tile.core, strict=True)
-            )
-            sums = merged.sums[(slice(None), *part)]
-            sure = None
-            if self._plan.probabilities:
-                sure = Landing(self._network.probabilities(sums.float() / UNIT))
-            if together is not None:
-                yield _Piece(plane, box, True, together, part, sure)
-            else:
-                alone = Landing(self._network.decide(sums))
-                yield _Piece(plane, box, True, alone, tuple(slice(None) for _ in part), sure)
+        return patches.sent(plane, tile, merged, low_high)
 
     def _evidence(self, logits: torch.Tensor, low_high: Landing) -> tuple[torch.Tensor, bool]:
         """Shift logits to where they can be added, unless they are known to be there already."""
@@ -361,27 +286,6 @@ class _Run:
             if low >= -LIMIT and high <= LIMIT:
                 return logits, True
         return self._network.evidence(logits), False
-
-    def _landed(self, computed: _Computed, total: int) -> Iterator[Patch]:
-        self._network.require_finite(computed.low_high.tensor())
-        self._done += 1
-        for piece in computed.pieces:
-            yield self._patch(piece, total)
-
-    def _patch(self, piece: _Piece, total: int) -> Patch:
-        shape = [1] * len(piece.plane) + [part.stop - part.start for part in piece.box]
-        inside: tuple[Any, ...] = (..., *piece.part)
-        labels = piece.labels.array()[inside]
-        several = labels.shape[: labels.ndim - len(piece.box)]
-        sure = None if piece.probabilities is None else piece.probabilities.array()
-        return Patch(
-            region=(*(slice(index, index + 1) for index in piece.plane), *piece.box),
-            labels=labels.reshape(*several, *shape),
-            final=piece.final,
-            tiles_done=self._done,
-            tiles_total=total,
-            probabilities=None if sure is None else sure.reshape(len(sure), *shape),
-        )
 
     def _canvas(self, batch: Batch) -> Canvas:
         canvas = self._canvases.get(batch.unit)
@@ -402,15 +306,11 @@ class _Run:
         )
         return replace(tile, index=index)
 
-    def _freeze(self, plane: tuple[int, ...]) -> None:
-        """Take the norms of the network to the statistics of a plane, where they are frozen."""
-        if self._frozen is None:
-            return
+    def _freeze(self, plane: tuple[int, ...]) -> bool:
+        """Take the norms of the network to the statistics of a plane; whether they change."""
+        assert self._frozen is not None
         with autocast(self._plan.device, self._plan.precision):
-            other = self._frozen.freeze(plane, lambda: self._shown(plane), self._interrupt.check)
-        if other:
-            self._uniform = UniformTiles()
-            self._forward.forget_copies()
+            return self._frozen.freeze(plane, lambda: self._shown(plane), self._interrupt.check)
 
     def _shown(self, plane: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, Box]]:
         """Yield what the network is shown of each tile of a plane, and what counts of it."""
