@@ -14,6 +14,7 @@ first tile on, when labels stream in while the mouse zooms and pans.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_tileseg.engine import run as engine_run
+from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.spec import NOT_COMPUTED
 from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.images import open_image
@@ -66,22 +68,42 @@ class Gaps:
 
 
 class Watch:
-    """Notes each tile that is read, and each time the network is asked."""
+    """Notes each tile of a run at the moment when the network begins with it.
 
-    def __init__(self, module: object) -> None:
+    Tiles are read ahead, and some are given back unused, so reading says nothing about their
+    order. What the network is given is known again by its pixels.
+    """
+
+    def __init__(self) -> None:
         self.begun_at: list[float] = []
-        self.tiles: list[tuple[float, float]] = []
-        self._read = engine_run.read_tile
+        self.tiles: list[tuple[float, ...]] = []
+        self._centres: dict[bytes, tuple[float, ...]] = {}
+        self._read, self._compute = engine_run.read_tile, Forward.__call__
         engine_run.read_tile = self._on_read
-        module.register_forward_pre_hook(lambda *_: self.begun_at.append(time.perf_counter()))
+        Forward.__call__ = lambda forward, raw: self._on_compute(forward, raw)
 
     @property
     def begun(self) -> int:
         return len(self.begun_at)
 
-    def _on_read(self, source, plane, tile, channels):
-        self.tiles.append(tuple((part.start + part.stop) / 2 for part in tile.outer))
-        return self._read(source, plane, tile, channels)
+    def _on_read(self, source, plane, tile, *rest):
+        pixels = self._read(source, plane, tile, *rest)
+        centre = tuple((part.start + part.stop) / 2 for part in tile.outer)
+        self._centres[_digest(pixels)] = centre
+        return pixels
+
+    def _on_compute(self, forward, raw):
+        """Take note of what belongs to the run; trials on a few tiles read for themselves."""
+        for one in raw:
+            centre = self._centres.pop(_digest(one.cpu().numpy()), None)
+            if centre is not None:
+                self.begun_at.append(time.perf_counter())
+                self.tiles.append(centre)
+        return self._compute(forward, raw)
+
+
+def _digest(pixels: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(pixels)).digest()
 
 
 def spin_until(condition, timeout_s: float) -> bool:
@@ -169,7 +191,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     session.set_model(network, arguments.model)
     channels = (0,) * len(network.spec.channels) if session.view.misfit else None
     session.set_settings(session.settings.but(tile=arguments.tile, channels=channels))
-    watch, gaps = Watch(network.module), Gaps()
+    watch, gaps = Watch(), Gaps()
     gaps.start()
     click(dock.run_panel.run)
     labels = viewer.layers[-1]
