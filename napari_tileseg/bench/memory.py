@@ -12,6 +12,7 @@ from napari_tileseg.bench.fresh import forget_peak, in_fresh_process, peak_mb, r
 from napari_tileseg.bench.networks import Pooled, described
 from napari_tileseg.bench.pixels import Endless
 from napari_tileseg.bench.runs import planned
+from napari_tileseg.engine.pipeline import written_behind
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.io.label_store import LabelStore
 
@@ -67,7 +68,7 @@ def _into_store(side: int, mode: str, network: Any, path: Path) -> int:
         path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
     )
     with store:
-        for patch in stream_plan(plan, source, network, provisional=False):
-            store.write(patch.region, patch.labels)
+        for _ in written_behind(stream_plan(plan, source, network, provisional=False), store):
+            pass
         assert store.complete
     return plan.n_tiles

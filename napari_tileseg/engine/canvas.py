@@ -33,8 +33,8 @@ UNIT = float(2**24)
 LIMIT = 127.0
 """Evidence beyond this, either way, counts as this: a probability of 0 or 1 to all digits."""
 
-_SPARE = 4
-"""So many unused buffers of a shape are kept."""
+_SLAB_BYTES = 4 * 2**20
+"""Buffers for what waits are made by the dozen: single ones would lie scattered in memory."""
 
 Box = tuple[slice, ...]
 
@@ -186,15 +186,15 @@ class _Scratch:
     def lend_apart(self, shape: torch.Size) -> torch.Tensor:
         """Return an int32 buffer that stays the borrower's until it is taken back."""
         spare = self._spare[shape]
-        if spare:
-            return spare.pop()
-        return torch.empty(shape, dtype=torch.int32, device=self._device)
+        if not spare:
+            count = max(1, _SLAB_BYTES // (4 * prod(shape)))
+            slab = torch.empty((count, *shape), dtype=torch.int32, device=self._device)
+            spare.extend(slab.unbind())
+        return spare.pop()
 
     def take_back(self, buffer: torch.Tensor) -> None:
-        """Keep a buffer for the next borrower, unless there are plenty."""
-        spare = self._spare[buffer.shape]
-        if len(spare) < _SPARE:
-            spare.append(buffer)
+        """Keep a buffer for the next borrower."""
+        self._spare[buffer.shape].append(buffer)
 
 
 def cover(grid: TileGrid) -> NDArray[np.int32]:

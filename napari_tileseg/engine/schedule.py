@@ -87,8 +87,8 @@ Unit = tuple[tuple[int, ...], int]
 class Schedule:
     """Hands out every tile of every plane once.
 
-    Without a focus tiles come in raster order, which needs the least memory. With one the
-    tiles nearest to it come first, and the rest in raster order: what waits at the border of
+    Without a focus tiles come row by row, which needs the least memory. With one the
+    tiles nearest to it come first, and the rest row by row: what waits at the border of
     a patch that is finished takes memory, so the patch is only as large as `near` says. What
     is left is put in order again whenever the focus moves.
 
@@ -185,8 +185,21 @@ class Schedule:
             by_distance = numbers[np.argsort((away**2).sum(axis=1), kind="stable")]
             near = 0 if self._crowded() else self._near
             near = len(numbers) if near is None else near
-            numbers = np.concatenate([by_distance[:near], np.sort(by_distance[near:])])
+            numbers = np.concatenate([by_distance[:near], self._swept(by_distance[near:])])
+        else:
+            numbers = self._swept(numbers)
         self._queue = numbers[::-1].tolist()
+
+    def _swept(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Put tiles in raster order, but the last two rows in turn, column by column.
+
+        The last row is flush with the border and can share nearly all its pixels with the row
+        before: row by row, all of that would wait.
+        """
+        assert self._unit is not None
+        shape = [len(axis) for axis in self._sections[self._unit[1]].axes]
+        row, *columns = np.unravel_index(numbers, shape)
+        return numbers[np.lexsort((row, *reversed(columns), np.minimum(row, shape[0] - 2)))]
 
     @property
     def _n_spatial(self) -> int:

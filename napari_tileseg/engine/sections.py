@@ -18,7 +18,7 @@ from napari_tileseg.engine.tiles import TileGrid
 if TYPE_CHECKING:
     from napari_tileseg.engine.tiles import Cut
 
-CARRY_BYTES = 192 * 2**20
+CARRY_BYTES = 96 * 2**20
 """What waits for the next row of tiles takes no more memory than this ..."""
 
 WIDEST_PX = 16384

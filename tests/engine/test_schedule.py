@@ -20,8 +20,15 @@ def _all(schedule: Schedule, batch: int = 1) -> list[tuple[tuple[int, ...], int]
         taken += [(one.plane, number) for number in one.numbers]
 
 
-def test_without_a_focus_tiles_come_in_raster_order():
-    assert [number for _, number in _all(Schedule([GRID]))] == list(range(len(GRID)))
+ROWS, COLUMNS = (len(axis) for axis in GRID.axes)
+SWEPT = [
+    *range((ROWS - 2) * COLUMNS),
+    *(row * COLUMNS + column for column in range(COLUMNS) for row in (ROWS - 2, ROWS - 1)),
+]
+
+
+def test_without_a_focus_tiles_come_row_by_row_and_the_last_two_rows_in_turn():
+    assert [number for _, number in _all(Schedule([GRID]))] == SWEPT
 
 
 def test_tiles_come_by_their_distance_to_the_focus():
@@ -54,16 +61,16 @@ def test_the_plane_that_is_looked_at_comes_first_then_the_nearest():
     assert visited[-1] == (0,)
 
 
-def test_only_so_many_tiles_come_by_distance_and_the_rest_in_raster_order():
+def test_only_so_many_tiles_come_by_distance_and_the_rest_row_by_row():
     order = [number for _, number in _all(Schedule([GRID], (), Focus((50, 80)), near=6))]
     away = np.linalg.norm(GRID.centres - (50, 80), axis=1)
     assert away[order[:6]].max() <= away[order[6:]].min()
-    assert order[6:] == sorted(order[6:])
+    assert order[6:] == [number for number in SWEPT if number not in order[:6]]
 
 
 def test_no_patch_is_begun_while_memory_is_short():
     schedule = Schedule([GRID], (), Focus((50, 80)), near=6, crowded=lambda: True)
-    assert [number for _, number in _all(schedule)] == list(range(len(GRID)))
+    assert [number for _, number in _all(schedule)] == SWEPT
 
 
 def test_tiles_that_were_given_back_are_handed_out_again():

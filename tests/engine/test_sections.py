@@ -24,7 +24,7 @@ def wide_grids(draw):
 
 def test_an_image_that_is_narrow_enough_is_one_section():
     grid = cut_image((2000, 16384), (512, 512), (384, 384), stride=32, crop=False)
-    assert sections.sections_of(grid, 20) == (grid,)
+    assert sections.sections_of(grid, 4) == (grid,)
 
 
 def test_nothing_waits_where_tiles_are_cropped_so_there_is_one_section():
@@ -34,16 +34,16 @@ def test_nothing_waits_where_tiles_are_cropped_so_there_is_one_section():
 
 def test_a_wide_image_is_cut_and_few_tiles_are_computed_twice():
     grid = cut_image((65536, 65536), (512, 512), (384, 384), stride=32, crop=False)
-    cut = sections.sections_of(grid, 20)
+    cut = sections.sections_of(grid, 4)
     assert len(cut) == 5
     assert sum(map(len, cut)) / len(grid) < 1.03
 
 
 def test_more_classes_make_narrower_sections():
     grid = cut_image((65536, 65536), (512, 512), (384, 384), stride=32, crop=False)
-    width = sections.section_width(grid, 60)
-    assert width < sections.section_width(grid, 20)
-    assert sections.carry_bytes(grid, 60, width) <= sections.CARRY_BYTES
+    width = sections.section_width(grid, 40)
+    assert width < sections.section_width(grid, 4)
+    assert sections.carry_bytes(grid, 40, width) <= sections.CARRY_BYTES
 
 
 @given(wide_grids(), st.integers(20, 120))
