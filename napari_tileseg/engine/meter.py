@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_tileseg.settings import Precision
-
 StageName = Literal["read", "network", "merge", "write"]
 
 _SAID: dict[StageName, str] = {
@@ -56,30 +54,23 @@ class RunReport:
         From the beginning of the first stage to the end of the last one, in seconds.
     tiles
         How many were computed.
-    memory_now, memory_peak
-        Bytes of the GPU; where the CPU computes, bytes of this whole program.
+    memory_peak
+        Most bytes of the GPU; where the CPU computes, most bytes of this whole program.
     memory_before
         What of that was taken before the run began.
     on_gpu
         Whether it is the memory of a GPU.
-    precision
-        The number format the network computed in; None if it was not said.
     mismatch
         How far tiles disagreed where they overlap; None if it was not measured.
-    notes
-        What a person should know, in sentences.
     """
 
     seconds: dict[StageName, float]
     wall_s: float
     tiles: int
-    memory_now: int
     memory_peak: int
     memory_before: int = 0
     on_gpu: bool = False
-    precision: Precision | None = None
     mismatch: Mismatch | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def tiles_per_s(self) -> float:
@@ -135,9 +126,9 @@ class RunReport:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All that there is to say: the run, how far tiles disagree, and the notes."""
+        """All that there is to say: the run, and how far tiles disagree."""
         mismatch = () if self.mismatch is None else (self.mismatch.sentence,)
-        return (self.sentence, *mismatch, *self.notes)
+        return (self.sentence, *mismatch)
 
 
 class Meter:
@@ -152,7 +143,7 @@ class Meter:
 
     Attributes
     ----------
-    precision, mismatch, notes
+    mismatch
         What the run found out; handed on with the report.
     """
 
@@ -161,9 +152,7 @@ class Meter:
         device: torch.device | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.precision: Precision | None = None
         self.mismatch: Mismatch | None = None
-        self.notes: tuple[str, ...] = ()
         self._clock = clock
         self._lock = threading.Lock()
         self._seconds: dict[StageName, float] = dict.fromkeys(_SAID, 0.0)
@@ -203,13 +192,10 @@ class Meter:
             seconds=seconds,
             wall_s=wall_s,
             tiles=tiles,
-            memory_now=self._memory.now,
             memory_peak=self._memory.peak,
             memory_before=self._memory.before,
             on_gpu=self._on_gpu,
-            precision=self.precision,
             mismatch=self.mismatch,
-            notes=self.notes,
         )
 
     def _count(self, name: StageName, start: float, end: float, seconds: float) -> None:

@@ -311,7 +311,7 @@ def test_a_run_that_settles_its_own_plan_has_another_number_of_tiles(ready: Sess
 
 def test_a_run_says_what_it_takes_while_it_goes_on_and_after(ready: Session) -> None:
     seconds = {"network": 9.4, "read": 0.5, "merge": 0.1, "write": 0.0}
-    report = RunReport(seconds, 10.0, 6, 0, 1_300_000_000, 100_000_000)  # type: ignore[arg-type]
+    report = RunReport(seconds, 10.0, 6, 1_300_000_000, 100_000_000)  # type: ignore[arg-type]
     ready.start()
     ready.advance(6)
     ready.measure(report)
