@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.patches import Patch
     from napari_tileseg.engine.plan import Plan
-    from napari_tileseg.engine.run import Patch
 
 _TINY = 1e-7
 

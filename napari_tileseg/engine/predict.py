@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.patches import Patch
 from napari_tileseg.engine.plan import Plan, make_plan
 from napari_tileseg.engine.regions import blank, tiles_for_masks
-from napari_tileseg.engine.run import Patch, stream_plan
+from napari_tileseg.engine.run import stream_plan
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, Task
