@@ -255,7 +255,8 @@ class RunSettings(Settings):
     device: str = knob(
         "auto",
         "Device",
-        "Where the network runs: auto, cpu, cuda, cuda:1, mps. It changes the speed only.",
+        "Where the network runs: auto, cpu, cuda, cuda:1, mps; or on several GPUs at a time: "
+        "cuda:0,cuda:1 or cuda:all. It changes the speed only.",
     )
     precision: Precision = knob(
         Precision.AUTO,

@@ -7,7 +7,7 @@ added up (`engine.footprint`), and how well labels can be packed is tried on tho
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -116,7 +116,7 @@ def estimate(
     began = time.perf_counter()
     plan = settled(plan, source, network, should_stop, watched=watched)
     settling_s = time.perf_counter() - began
-    trial = try_out(plan, source, network, should_stop)
+    trial = try_out(replace(plan, further_devices=()), source, network, should_stop)
     work_px = _seen_px(plan, network) * (1 + _passes(plan, network))
     pixels = prod(source.label_shape)
     classes = len(network.classes)
@@ -127,7 +127,7 @@ def estimate(
     return Estimate(
         tiles=plan.n_tiles,
         tile=plan.tile,
-        seconds=trial.first_s + trial.per_px_s * work_px,
+        seconds=trial.first_s + trial.per_px_s * work_px / len(plan.devices),
         settling_s=settling_s,
         memory_bytes=memory_of(plan, source, network) + pixels * layers * keeps_labels,
         on_gpu=plan.device.type != "cpu",

@@ -41,6 +41,8 @@ _AS_A_WHOLE = "The network looks at its whole input, so it sees the image as a w
 _NORMS_ALONE = "norms are measured and frozen on one."
 _COMPILED_ALONE = "a network is compiled for one. Without compiling all of them are used."
 
+_NOT_ALIKE = "The GPUs are of different kinds: a few labels may depend on which one computed them."
+
 _LIKELY_HALO = 64
 """What calibration finds for most networks, in pixels; for the estimate before it is done."""
 
@@ -197,6 +199,8 @@ def _devices(settings: RunSettings, mode: Mode, notes: list[str]) -> tuple[torch
     if len(devices) > 1 and alone:
         notes.append(f"Only {devices[0]} of {len(devices)} devices is used: {alone}")
         return devices[:1]
+    if len({torch.cuda.get_device_name(one) for one in devices if one.type == "cuda"}) > 1:
+        notes.append(_NOT_ALIKE)
     return devices
 
 

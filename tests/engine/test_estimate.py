@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,8 +42,9 @@ def test_a_few_tiles_are_computed_and_all_are_counted():
     assert found.sentence.startswith(f"About {found.tiles} tiles of 64 px · ")
 
 
-def test_time_grows_with_the_tiles(monkeypatch):
-    network, _ = counted()
+@pytest.fixture
+def slow(monkeypatch):
+    """Return a network that takes a second for each tile."""
 
     class Slow(nn.Module):
         def forward(self, tiles):
@@ -56,11 +59,22 @@ def test_time_grows_with_the_tiles(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr("napari_tileseg.engine.trial.time", clock)
-    network = stubs.network(Slow())
+    return stubs.network(Slow())
+
+
+def test_time_grows_with_the_tiles(slow):
     for side in (256, 512):
-        plan, source = planned(noise(side, side), network, mode="blend", tile=64, overlap=0)
-        found = estimate(plan, source, network)
+        plan, source = planned(noise(side, side), slow, mode="blend", tile=64, overlap=0)
+        found = estimate(plan, source, slow)
         assert found.seconds == pytest.approx((side / 64) ** 2, rel=0.01)
+
+
+def test_several_devices_share_the_time(slow):
+    plan, source = planned(noise(512, 512), slow, mode="blend", tile=64, overlap=0)
+    four = replace(plan, further_devices=(torch.device("cpu"),) * 3)
+    found = estimate(four, source, slow)
+    assert found.seconds == pytest.approx((512 / 64) ** 2 / 4, rel=0.01)
+    assert found.plan.devices == four.devices
 
 
 def test_the_plan_of_an_estimate_is_settled_and_runs_as_it_is():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -102,9 +103,10 @@ def test_each_worker_has_a_network_of_its_own_and_computes_while_the_other_does(
     both, seen = threading.Barrier(2, timeout=PATIENCE_S), {}
 
     def meet(module, _):
+        first = threading.get_ident() not in seen
         seen.setdefault(threading.get_ident(), set()).add(id(module))
-        if len(seen) < 2 or both.n_waiting:
-            both.wait()  # for ever, if one ended before the other began
+        if first:
+            both.wait()  # in vain, if one has to end before the other begins
 
     source, model = _noise(100, 100), network(Told(meet), outputs=3)
     list(stream_plan(_plan(source, model, blend="crop"), source, model))
@@ -116,11 +118,11 @@ def test_each_worker_has_a_network_of_its_own_and_computes_while_the_other_does(
 def test_every_tile_is_computed_once():
     seen, lock = [], threading.Lock()
 
-    def count(_, tiles):
+    def note(_, tiles):
         with lock:
             seen.extend(one.numpy().tobytes() for one in tiles)
 
-    source, model = _noise(150, 170), network(Told(count), outputs=3)
+    source, model = _noise(150, 170), network(Told(note), outputs=3)
     plan = _plan(source, model, 3)
     list(stream_plan(plan, source, model))
     assert len(seen) == len(set(seen)) == plan.n_tiles
@@ -161,18 +163,18 @@ def test_somebody_who_stops_ends_all_workers_inside_of_their_batches():
     assert not _threads()
 
 
-def test_an_error_in_one_worker_stops_the_others():
-    both, failed, lock, passed = threading.Barrier(2, timeout=PATIENCE_S), [], threading.Lock(), []
+def test_an_error_in_one_worker_stops_the_others(monkeypatch):
+    both, abandoned, calls, passed = threading.Barrier(2), threading.Event(), count(), []
+    abandon = Interrupt.abandon
+    monkeypatch.setattr(Interrupt, "abandon", lambda self: (abandon(self), abandoned.set()))
 
     def fail_in_one(*_):
-        both.wait()
-        with lock:
-            first = not failed
-            failed.append(1)
-        if first:
+        call = next(calls)
+        if call < 2:
+            both.wait(PATIENCE_S)
+        if call == 0:
             raise NetworkError("broken")
-        # until the failure has arrived; the layer after this one must not begin
-        threading.Event().wait(0.3)
+        assert abandoned.wait(PATIENCE_S)
 
     source, model = _noise(100, 100), network(Told(fail_in_one), outputs=3)
     model.module.rest.register_forward_hook(lambda *_: passed.append(1))
@@ -201,13 +203,15 @@ def test_tiles_of_one_value_are_computed_once_by_each_worker_at_most():
 
 
 def test_batches_come_in_the_order_in_which_they_are_done():
-    later = threading.Event()
+    begun, later = threading.Event(), threading.Event()
 
     def slow(batch, _):
+        begun.set()
         assert later.wait(PATIENCE_S)
         return "slow"
 
     def quick(batch, _):
+        assert begun.wait(PATIENCE_S)
         return "quick"
 
     batches = ((number, None) for number in range(6))
@@ -318,3 +322,16 @@ def test_frozen_norms_stay_on_one_device_and_a_note_says_so():
     plan = make_plan(_noise(90, 90), model, RunSettings(device="cuda:all", mode="frozen-norm"))
     assert plan.devices == (CPU,)
     assert any("Only cpu of 2 devices" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(("names", "said"), [("AA", False), ("AB", True)])
+def test_gpus_that_are_not_alike_are_worth_a_note(names, said, monkeypatch):
+    gpus = tuple(torch.device("cuda", index) for index in range(2))
+    prefix = "napari_tileseg.engine.plan."
+    monkeypatch.setattr(prefix + "resolve_devices", lambda name: gpus)
+    monkeypatch.setattr(prefix + "memory_budget", lambda device, wanted: 10**9 - device.index)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device.index])
+    plan = make_plan(_noise(90, 90), network(Ramp(3), outputs=3), RunSettings(device="cuda:all"))
+    assert plan.devices == gpus
+    assert any("different kinds" in note for note in plan.notes) == said
+    assert plan.memory_bytes == 10**9 - 1
