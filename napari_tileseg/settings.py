@@ -328,8 +328,8 @@ class RunSettings(Settings):
     skip_empty: bool = knob(
         False,
         "Skip empty tiles",
-        "Leave tiles out in which the image is the same everywhere. They get the label that the "
-        "network gives such a tile.",
+        "Leave tiles out in which the image is the same everywhere. They become the first class, "
+        "unseen by the network.",
         advanced=True,
     )
 
