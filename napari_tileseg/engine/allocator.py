@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -23,6 +25,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt in glibc
 _USUAL_MMAP_MAX = 65536
 _LARGEST_THRESHOLD = 32 * 2**20
 """What the library itself raises its thresholds to, with time."""
+
+_FIRST_TILES, _EVERY = 4, 4
+_MOST_GAPS = 64 * 2**20
+"""So much more than the first tiles needed is too much; it is looked at every few tiles."""
 
 _lock = Lock()
 _runs = 0
@@ -40,6 +46,39 @@ def pages_kept(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _leave(library)
+
+
+class Gaps:
+    """Gives back what lies free between pages in use, when it gets too much.
+
+    What stays for long between what comes and goes keeps gaps open, and they add up. What the
+    first tiles take, and what is known to be kept since, is no gap.
+
+    Parameters
+    ----------
+    device
+        Where the network runs; only the memory of a CPU is looked after.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._library = _c_library() if device.type == "cpu" else None
+        self._process = psutil.Process()
+        self._tiles = 0
+        self._needed = 0
+
+    def close(self, kept_bytes: Callable[[], int]) -> None:
+        """Be asked after each tile, and told what is kept; give back pages if far more is held."""
+        self._tiles += 1
+        if self._library is None or (self._tiles > _FIRST_TILES and self._tiles % _EVERY):
+            return
+        held = self._process.memory_info().rss - kept_bytes()
+        if self._tiles <= _FIRST_TILES:
+            self._needed = max(self._needed, held)
+        elif held > self._needed + _MOST_GAPS:
+            self._library.malloc_trim(0)
+            left = self._process.memory_info().rss - kept_bytes()
+            # what could not be given back is in use
+            self._needed = max(self._needed, left)
 
 
 def _enter(library: ctypes.CDLL) -> None:

@@ -94,7 +94,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     dtype = _AUTOCAST.get(precision)
     if dtype is None and device.type == "cuda":
         # a GPU would round what it multiplies to 10 bits
-        return torch.backends.cudnn.flags(allow_tf32=False)
+        return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
     if dtype is None:
         return nullcontext()
     if device.type == "cpu" and dtype is torch.float16:

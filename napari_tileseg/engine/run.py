@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_tileseg.engine.allocator import pages_kept
+from napari_tileseg.engine.allocator import Gaps, pages_kept
 from napari_tileseg.engine.blend import Shares
 from napari_tileseg.engine.canvas import LIMIT, UNIT, Canvas
 from napari_tileseg.engine.compiled import compiled
@@ -157,6 +157,7 @@ class _Run:
             wanted=None if wanted is None else wanted(plan.grid),
         )
         self._workers = self._employed()
+        self._gaps = Gaps(plan.device)
         self._canvases: dict[Unit, Canvas] = {}
 
     def _employed(self) -> list[Worker]:
@@ -276,6 +277,7 @@ class _Run:
         self._seams.saw(plane, self._in_whole_grid(tile), logits)
         evidence, within = self._evidence(logits, low_high)
         merged = canvas.add(tile, evidence, self._shares.of(tile), within_limit=within)
+        self._gaps.close(self._live_bytes)
         self._meter.tiles(1)
         return patches.sent(plane, tile, merged, low_high)
 

@@ -62,3 +62,55 @@ def test_the_real_library_understands():
     with allocator.pages_kept(CPU):
         assert library.mallopt(allocator._MMAP_MAX, 0) == 1
     assert isinstance(library, ctypes.CDLL)
+
+
+class Held:
+    """Stands for this process; what it holds is said by the test."""
+
+    def __init__(self) -> None:
+        self.rss = 0
+
+    def memory_info(self):
+        return self
+
+
+@pytest.fixture
+def gaps(monkeypatch, library):
+    held = Held()
+    monkeypatch.setattr(allocator.psutil, "Process", lambda: held)
+    return allocator.Gaps(CPU), held
+
+
+def _tiles(gaps, rss, kept=0, count=8):
+    one, held = gaps
+    held.rss = rss
+    for _ in range(count):
+        one.close(lambda: kept)
+
+
+MB = 2**20
+
+
+def test_what_the_first_tiles_need_is_no_gap(gaps, library):
+    _tiles(gaps, 900 * MB)
+    assert library.trims == 0
+
+
+def test_gaps_that_have_opened_since_are_given_back(gaps, library):
+    _tiles(gaps, 900 * MB)
+    _tiles(gaps, 940 * MB)
+    assert library.trims == 0
+    _tiles(gaps, 980 * MB)
+    assert library.trims == 1
+
+
+def test_what_is_known_to_be_kept_is_no_gap(gaps, library):
+    _tiles(gaps, 900 * MB)
+    _tiles(gaps, 1200 * MB, kept=290 * MB)
+    assert library.trims == 0
+
+
+def test_what_cannot_be_given_back_is_not_asked_for_again_and_again(gaps, library):
+    _tiles(gaps, 900 * MB)
+    _tiles(gaps, 1500 * MB, count=100)
+    assert library.trims == 1
