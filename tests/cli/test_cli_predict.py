@@ -329,6 +329,8 @@ def test_ctrl_c_ends_the_program_with_exit_code_3(tmp_path, tiny_checkpoint):
         [sys.executable, "-c", code, *map(str, words), "--out", str(tmp_path / "labels.png")],
         stderr=subprocess.PIPE,
         text=True,
+        # tests that run in the background of a shell ignore Ctrl-C, and so would the program
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as program:
         first = program.stderr.readline()  # printed when the run begins
         program.send_signal(signal.SIGINT)
