@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from napari_tileseg.bench.networks import own_copy
-from napari_tileseg.engine.device import autocast, in_fast_layout
+from napari_tileseg.engine.allocator import pages_kept
+from napari_tileseg.engine.device import autocast, in_fast_layout, prepared
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import empty_labels, stream_plan
@@ -106,11 +108,18 @@ def batches_of(plan: Plan, source: Source, network: Network) -> list[torch.Tenso
 
 
 def bare(plan: Plan, network: Network, batches: list[torch.Tensor]) -> Callable[[], None]:
-    """Return a function that does nothing but run the network on batches, in its fast layout."""
-    module = _in_fast_layout(network).module.to(plan.device)
+    """Return a function that does nothing but run the network on batches, as fast as a run does.
+
+    It has the folded norms, the memory layout and the allocator of a run.
+    """
+    module = prepared(folded(network).module, plan.device)
 
     def run() -> None:
-        with torch.inference_mode(), autocast(plan.device, plan.precision):
+        with (
+            pages_kept(plan.device),
+            torch.inference_mode(),
+            autocast(plan.device, plan.precision),
+        ):
             for batch in batches:
                 module(batch)
         if plan.device.type == "cuda":

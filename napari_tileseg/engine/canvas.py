@@ -70,8 +70,6 @@ class Canvas:
     ----------
     grid
         All the tiles that will be added, each once, in any order.
-    n_outputs
-        How many sums each pixel has.
     device
         Where the sums are kept.
     wanted
@@ -82,12 +80,10 @@ class Canvas:
     def __init__(
         self,
         grid: TileGrid,
-        n_outputs: int,
         device: torch.device | str = "cpu",
         wanted: NDArray[np.bool_] | None = None,
     ) -> None:
         self._grid = grid
-        self._n_outputs = n_outputs
         self._device = torch.device(device)
         self._to_come = len(grid) if wanted is None else int(wanted.sum())
         self._cover = cover(grid)

@@ -119,6 +119,11 @@ def _patches(
     if mask is None:
         yield from stream_plan(plan, source, model, **more)
         return
+    if not hasattr(mask, "shape"):
+        raise SettingsError(
+            f"The mask is of type {type(mask).__name__}; an array of bool is needed, for instance "
+            "numpy.asarray(mask)."
+        )
     one_for_all = len(mask.shape) == len(source.spatial_shape)
 
     def wanted(grid: TileGrid) -> NDArray[np.bool_]:

@@ -293,8 +293,8 @@ class _Run:
         canvas = self._canvases.get(batch.unit)
         if canvas is None:
             wanted = None if self._wanted is None else self._wanted[batch.section][batch.plane]
-            grid, outputs = self._sections[batch.section], self._network.spec.n_outputs
-            canvas = self._canvases[batch.unit] = Canvas(grid, outputs, self._plan.device, wanted)
+            grid = self._sections[batch.section]
+            canvas = self._canvases[batch.unit] = Canvas(grid, self._plan.device, wanted)
         return canvas
 
     def _live_bytes(self) -> int:

@@ -18,7 +18,7 @@ OUTPUTS = 3
 
 
 def _merged(grid: TileGrid, image: torch.Tensor, blend: Blend) -> torch.Tensor:
-    canvas, shares = Canvas(grid, OUTPUTS), Shares(grid, blend, unit=UNIT)
+    canvas, shares = Canvas(grid), Shares(grid, blend, unit=UNIT)
     merged = torch.zeros((OUTPUTS, *grid.shape))
     for tile in grid:
         logits = Ramp(OUTPUTS)(image[(None, slice(None), *tile.outer)])[0]
@@ -72,5 +72,5 @@ def test_whole_image_mode_is_monais_simple_inferer():
         theirs = SimpleInferer()(image[None], model.module)[0]
         grid = cut_image((64, 80), (64, 80), (64, 80), stride=1, crop=False)
         share = Shares(grid, Blend.GAUSSIAN, unit=UNIT).of(grid[0])
-        ours = Canvas(grid, 3).add(grid[0], model.logits(image[None])[0], share).sums / UNIT
+        ours = Canvas(grid).add(grid[0], model.logits(image[None])[0], share).sums / UNIT
     assert (ours - theirs).abs().max() <= 1e-6

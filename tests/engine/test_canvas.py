@@ -35,7 +35,7 @@ def _logits(grid, outputs=3):
 
 def _painted(grid, blend, order, outputs=3):
     logits, shares = _logits(grid, outputs), Shares(grid, blend, unit=UNIT)
-    canvas = Canvas(grid, outputs)
+    canvas = Canvas(grid)
     sums = torch.zeros((outputs, *grid.shape), dtype=torch.int32)
     finals = np.zeros(grid.shape, int)
     for number in order:
@@ -82,7 +82,7 @@ def test_sums_are_the_weighted_mean_of_the_tiles(case):
 
 def test_sums_live_only_between_the_first_and_the_last_tile_over_them():
     grid = cut_image((64, 4096), (64, 64), (64, 48), stride=16, crop=False)
-    canvas, shares = Canvas(grid, 2), Shares(grid, Blend.GAUSSIAN, unit=UNIT)
+    canvas, shares = Canvas(grid), Shares(grid, Blend.GAUSSIAN, unit=UNIT)
     most = 0
     for tile in grid:
         canvas.add(tile, torch.zeros(2, 64, 64), shares.of(tile))
@@ -92,7 +92,7 @@ def test_sums_live_only_between_the_first_and_the_last_tile_over_them():
 
 def test_logits_beyond_the_limit_saturate_instead_of_wrapping_around():
     grid = cut_image((8, 12), (8, 8), (8, 4), stride=4, crop=False)
-    canvas, shares = Canvas(grid, 1), Shares(grid, Blend.CONSTANT, unit=UNIT)
+    canvas, shares = Canvas(grid), Shares(grid, Blend.CONSTANT, unit=UNIT)
     for tile in grid:
         sums = canvas.add(tile, torch.full((1, 8, 8), 1e30), shares.of(tile)).sums
     assert sums.max() == LIMIT * UNIT

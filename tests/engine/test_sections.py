@@ -66,7 +66,7 @@ def test_sections_answer_for_every_pixel_once_with_all_tiles_over_it(grid, wides
 
 def _live(grid, focus_moves, outputs=2):
     """Run a schedule whose focus moves, and return the most memory that sums took."""
-    shares, canvas = Shares(grid, Blend.CONSTANT), Canvas(grid, outputs)
+    shares, canvas = Shares(grid, Blend.CONSTANT), Canvas(grid)
     focus = Focus()
     schedule = Schedule(
         [grid],

@@ -8,6 +8,7 @@ from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import stream_plan
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import RunSettings
 from stubs import Counting, Ramp, network
 
@@ -88,3 +89,8 @@ def test_inside_a_mask_labels_are_those_of_a_full_run_and_outside_there_are_none
     fine = mask.repeat(10, axis=-2).repeat(10, axis=-1)
     np.testing.assert_array_equal(masked[fine], full[fine])
     assert (masked[~fine] == 255).all()
+
+
+def test_a_mask_that_is_no_array_is_refused_with_what_to_do():
+    with pytest.raises(SettingsError, match=r"numpy\.asarray"):
+        nts.predict(np.zeros((20, 20)), network(Ramp(3), outputs=3), mask=[[True]])
