@@ -45,7 +45,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
         mine, how = own_copy(network), replace(plan, precision=precision)
         return lambda: kept.__setitem__(name, labels_of(how, source, mine))
 
-    actions = {"fp32": engine("fp32", Precision.FP32), "auto": engine("auto", automatic)}
+    actions = {"fp32": engine("fp32", Precision.FP32), "auto": engine("auto", Precision.AUTO)}
     for name, tool in TOOLS.items():
         if find_spec(name) is None:
             yield skipped(f"speed against {name}", "it is not installed (group 'bench')")
@@ -58,7 +58,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
         yield _speed(seconds, name, "fp32", _FP32_BAR, about)
     half = fast_precision(plan.device) is not Precision.FP32
     for name in peers:
-        how = f"automatic precision chose {automatic.value}; {about}"
+        how = f"automatic precision chose {automatic.value}, that included; {about}"
         yield _speed(seconds, name, "auto", _AUTO_BAR if half else None, how)
     yield from _agreement(kept, automatic)
     yield from miou_figures(setup, network, automatic)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_WORTHWHILE_TILES = 64
+_WORTHWHILE_TILES = 32
 """Shorter runs are over before a comparison would pay."""
 
 _SAMPLES = 8
