@@ -95,7 +95,7 @@ def test_exact_tiles_are_computed_in_full_precision(monkeypatch, image):
 
 def test_a_short_run_stays_in_full_precision_without_a_comparison(monkeypatch, image):
     monkeypatch.setattr(precision, "compare", None)
-    assert _resolved(Contrast(0), monkeypatch, image[:60]) is Precision.FP32
+    assert _resolved(Contrast(0), monkeypatch, image[:30]) is Precision.FP32
 
 
 def test_the_comparison_counts_what_differs():
