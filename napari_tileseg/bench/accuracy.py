@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Answer = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 _SPEED_BAR = 4.0
-_BUDGET_GB, _LEAST_GB = 2.0, 0.25
+_BUDGET_GB, _LEAST_GB = 3.0, 0.25
 
 
 def measure(setup: Setup) -> Iterator[Figure]:

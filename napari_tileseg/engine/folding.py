@@ -12,6 +12,7 @@ import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_tileseg.engine.tiles import round_up
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from napari_tileseg.engine.network import Network
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -31,11 +34,31 @@ _SAME = 1e-4
 """How far answers may differ, in their standard deviation; a wrong fold is off by more than 1."""
 
 
-@torch.inference_mode()
+_KNOWN: WeakKeyDictionary[Network, tuple[Hashable, Network]] = WeakKeyDictionary()
+"""What was folded before, with the state of the weights at that time."""
+
+
 def folded(network: Network) -> Network:
     """Return a network that answers alike and faster; the same one if nothing can be folded."""
     if not any(isinstance(part, _NORMS) for part in network.module.modules()):
         return network
+    state = _state(network.module)
+    known = _KNOWN.get(network)
+    if known is None or known[0] != state:
+        known = _KNOWN[network] = state, _folded(network)
+    return known[1]
+
+
+def _state(module: nn.Module) -> Hashable:
+    """Tell weights apart that were changed or moved; an optimiser counts up their versions."""
+    weights = [*module.parameters(), *module.buffers()]
+    return tuple(
+        (one.device, one.data_ptr(), 0 if one.is_inference() else one._version) for one in weights
+    )
+
+
+@torch.inference_mode()
+def _folded(network: Network) -> Network:
     module = copy.deepcopy(network.module).eval()
     tiles = _small_input(network)
     before = module(tiles)
@@ -43,7 +66,7 @@ def folded(network: Network) -> Network:
         _fold(module, convolution, norm)
     after = module(tiles)
     if not isinstance(before, torch.Tensor) or not _alike(before, after):
-        return network
+        module = copy.deepcopy(network.module)  # itself would never be forgotten
     return replace(network, module=module)
 
 

@@ -84,12 +84,14 @@ def _chosen(
 ) -> Precision:
     pieces = _pieces(plan, source, network)
     network = folded(network)
+    required = _required_agreement(plan)
     found = compare(
         [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],
         network,
         pieces,
+        required,
     )
-    harmless = found.harmless(_required_agreement(plan))
+    harmless = found.harmless(required)
     chosen = candidate if harmless and found.speed_up > 1 else Precision.FP32
     _LOG.info(
         "computing in %s: %s agrees with fp32 on %.2f %% of pixels (median margin where not: "
@@ -109,9 +111,15 @@ def _required_agreement(plan: Plan) -> float:
 
 
 def compare(
-    full_and_half: Sequence[Forward], network: Network, pieces: Sequence[NDArray[np.generic]]
+    full_and_half: Sequence[Forward],
+    network: Network,
+    pieces: Sequence[NDArray[np.generic]],
+    required: float = 0.0,
 ) -> Comparison:
-    """Run the same pieces (1, channels, *spatial) in both precisions, in turn."""
+    """Run the same pieces (1, channels, *spatial) in both precisions, in turn.
+
+    It ends early when the share of equal labels that is required cannot be reached any more.
+    """
     equal, pixels, margins = 0, 0, []
     seconds: list[list[float]] = [[], []]
     for forward in full_and_half:
@@ -127,6 +135,8 @@ def compare(
         equal += int((~differ).sum())
         pixels += differ.numel()
         margins.append(_margins(network, answers[0])[differ])
+        if pixels - equal > (1 - required) * differ.numel() * len(pieces):
+            break
     flipped = torch.cat(margins)
     margin = float(flipped.median()) if len(flipped) else 0.0
     full, half = (float(np.median(times)) for times in seconds)

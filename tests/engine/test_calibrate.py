@@ -126,7 +126,9 @@ def test_the_rings_of_a_core_are_all_of_it(dims):
 def test_settling_says_what_was_found():
     model = network(Looking(8), outputs=1, task=Task.BINARY)
     source = _noise(600, 600)
-    plan = make_plan(source, model, RunSettings(device="cpu", mode="calibrated", tile=128))
+    plan = make_plan(
+        source, model, RunSettings(device="cpu", mode="calibrated", tile=128, precision="fp32")
+    )
     settled = settle(plan, source, model)
     assert settled.settled
     assert settled.mode is Mode.CALIBRATED

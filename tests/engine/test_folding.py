@@ -90,3 +90,15 @@ def test_a_norm_whose_convolution_is_needed_elsewhere_stays(module):
 def test_a_network_without_norms_is_not_copied():
     model = network(nn.Conv2d(1, 3, 3, padding=1))
     assert folded(model) is model
+
+
+@torch.no_grad()
+def test_weights_that_were_changed_are_folded_anew():
+    module = _trained(nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3)))
+    model = network(module)
+    first = folded(model)
+    assert folded(model) is first
+    module[0].weight.mul_(2)
+    tiles = torch.randn(1, 1, 16, 16)
+    assert folded(model) is not first
+    assert torch.allclose(folded(model).module(tiles), module(tiles), atol=1e-5)

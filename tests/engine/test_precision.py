@@ -15,7 +15,7 @@ from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.precision import Comparison, compare, resolved_precision
 from napari_tileseg.engine.source import Source
 from napari_tileseg.settings import Precision, RunSettings
-from stubs import network
+from stubs import Counting, network
 
 IDENTITY = Scaling((0.0,), (1.0,), (0.0,))
 
@@ -108,3 +108,13 @@ def test_the_comparison_counts_what_differs():
     assert 0 < found.margin < 0.25
     same = compare([full, full], model, [ramp] * 3)
     assert (same.agreement, same.margin) == (1, 0)
+
+
+def test_the_comparison_ends_when_it_is_lost():
+    asked = Counting(Contrast(0))
+    model = network(asked, outputs=2)
+    full = Forward(model, IDENTITY, torch.device("cpu"), Precision.FP32)
+    shifted = Forward(model, Scaling((0.0,), (1.0,), (0.4,)), torch.device("cpu"), Precision.FP32)
+    ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 1, 1, -1)
+    assert compare([full, shifted], model, [ramp] * 8, 0.99).agreement < 0.7
+    assert len(asked.shapes) == 2 + 2

@@ -49,7 +49,7 @@ def test_automatic_takes_the_context_that_matters():
     assert result.settled
     assert result.mode is Mode.CALIBRATED
     assert result.halo <= 2
-    assert "measured on 8 places" in result.notes[-1]
+    assert "measured on 6 places" in result.notes[-1]
 
 
 def test_automatic_takes_exact_tiles_where_they_cost_next_to_nothing():
