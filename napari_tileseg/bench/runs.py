@@ -73,7 +73,8 @@ def logs_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
     """Run the module itself on a whole (mirrored) image; return log-probabilities (C, *spatial).
 
-    In the memory layout of a run: another one rounds differently, by more than tiles may.
+    With the folded norms and the memory layout of a run: others round differently, by more
+    than tiles may.
     """
     stride = network.spec.stride
     source = Source(image, spatial_dims=network.spec.spatial_dims)
@@ -82,7 +83,8 @@ def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
     inside = tuple(slice(0, size) for size in image.shape)
     with torch.inference_mode():
         pixels = in_fast_layout(scaling.apply(torch.from_numpy(padded)[None, None]))
-        logits = _in_fast_layout(own_copy(network)).module(pixels)[0]
+        module = prepared(folded(own_copy(network)).module, torch.device("cpu"))
+        logits = module(pixels)[0]
     probabilities = logits[(slice(None), *inside)].softmax(0).numpy()
     return logs_of(probabilities)
 
@@ -126,13 +128,6 @@ def bare(plan: Plan, network: Network, batches: list[torch.Tensor]) -> Callable[
             torch.cuda.synchronize(plan.device)
 
     return run
-
-
-def _in_fast_layout(network: Network) -> Network:
-    """Put the weights of a network for images where a run puts them."""
-    if network.spec.spatial_dims == 2:
-        network.module.to(memory_format=torch.channels_last)
-    return network
 
 
 class Watched:
