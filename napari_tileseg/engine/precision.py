@@ -14,8 +14,9 @@ from napari_tileseg.engine.device import fast_precision
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.normalise import scaling_for
+from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.spec import Task
-from napari_tileseg.engine.tiles import round_up
+from napari_tileseg.engine.tiles import Tile, round_up
 from napari_tileseg.settings import Mode, Precision
 
 if TYPE_CHECKING:
@@ -160,13 +161,10 @@ def _pieces(plan: Plan, source: Source, network: Network) -> list[NDArray[np.gen
     for share in np.linspace(0.1, 0.9, _SAMPLES):
         tile = plan.grid[int(share * len(plan.grid))]
         plane = planes[int(share * len(planes))]
-        region = tuple(
-            slice(part.start, min(part.start + side, size))
-            for part, side, size in zip(tile.core, sides, source.spatial_shape, strict=True)
+        outer = tuple(
+            slice(part.start, part.start + side)
+            for part, side in zip(tile.outer, sides, strict=True)
         )
-        block = source.read(plane, region, plan.channels)
-        missing = [
-            (0, side - (part.stop - part.start)) for part, side in zip(region, sides, strict=True)
-        ]
-        pieces.append(np.pad(block, [(0, 0), *missing], mode="symmetric")[None])
+        piece = Tile(tile.index, outer, outer)
+        pieces.append(read_tile(source, plane, piece, plan.channels, plan.margin)[None])
     return pieces

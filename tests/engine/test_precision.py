@@ -118,3 +118,11 @@ def test_the_comparison_ends_when_it_is_lost():
     ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 1, 1, -1)
     assert compare([full, shifted], model, [ramp] * 8, 0.99).agreement < 0.7
     assert len(asked.shapes) == 2 + 2
+
+
+def test_a_network_that_uses_up_its_margin_is_compared_too(monkeypatch, image):
+    monkeypatch.setattr(precision, "fast_precision", lambda _: Precision.BF16)
+    model = network(nn.Conv2d(1, 3, 9), outputs=3, margin=4)
+    source = Source(image)
+    plan = make_plan(source, model, RunSettings(device="cpu"))
+    assert resolved_precision(plan, source, model).precision is not Precision.AUTO

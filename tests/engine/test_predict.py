@@ -192,7 +192,7 @@ def test_the_first_tile_lies_at_the_focus_and_shows_at_once():
 
 def test_no_tile_is_computed_before_it_is_asked_for():
     inner = Counting(small_conv().module)
-    patches = nts.stream(np.zeros((150, 150)), network(inner), device="cpu")
+    patches = nts.stream(np.zeros((150, 150)), network(inner), device="cpu", precision="fp32")
     assert len(inner.shapes) == 0
     next(patches)
     assert len(inner.shapes) == 1
@@ -397,7 +397,7 @@ class ShortOfMemory(torch.nn.Module):
 def test_short_of_memory_only_the_failing_batch_is_run_again_in_halves(largest):
     image = np.random.default_rng(0).random((150, 150))
     module = ShortOfMemory(largest)
-    labels = nts.predict(image, network(module, outputs=2), batch=8)
+    labels = nts.predict(image, network(module, outputs=2), batch=8, precision="fp32")
     np.testing.assert_array_equal(labels, nts.predict(image, network(ShortOfMemory(99), outputs=2)))
     refused = [size for size in module.sizes if size > largest]
     assert refused == ([8, 4, 2] if largest == 1 else [8, 4]) * 2
