@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tileseg.cli import main
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.io import checkpoints
 
 
@@ -21,7 +22,7 @@ def _count_into(path: Path) -> None:
     load, count = checkpoints.load_model, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def load_and_count(*args: Any, **options: Any) -> Any:
-        network = load(*args, **options)
+        network = folded(load(*args, **options))
         network.module.register_forward_pre_hook(
             lambda _, inputs: os.write(count, bytes(len(inputs[0]))) and None
         )

@@ -12,6 +12,7 @@ import numpy as np
 from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.pixels import noise
 from napari_tileseg.bench.runs import Watched, labels_and_logs, logs_of, planned, run_that_may_stop
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.predict import Focus, stream_plan
 from napari_tileseg.errors import Cancelled
 from napari_tileseg.io.checkpoints import load_model
@@ -49,7 +50,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 def _job(setup: Setup) -> Job:
     # trained: untrained weights amplify rounding to more than the bar, in any batch
-    network = load_model(setup.model)
+    network = folded(load_model(setup.model))  # what runs is what is watched
     side = 300 if setup.quick else 700
     source, plan = planned(
         noise((side, side - 37)),
