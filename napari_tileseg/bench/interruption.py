@@ -21,6 +21,7 @@ from napari_tileseg.bench.fresh import BenchError
 from napari_tileseg.bench.networks import smp_network
 from napari_tileseg.bench.pixels import noise
 from napari_tileseg.bench.runs import labels_of, planned
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.io.checkpoints import save_model
 from napari_tileseg.io.label_store import LabelStore, stored_facts
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_tileseg.bench.setup import Setup
-    from napari_tileseg.engine.folding import folded
-from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.tiles import TileGrid
 
 _TILE, _EVERY = 256, 7
