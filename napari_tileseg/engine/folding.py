@@ -52,9 +52,14 @@ def folded(network: Network) -> Network:
 def _state(module: nn.Module) -> Hashable:
     """Tell weights apart that were changed or moved; an optimiser counts up their versions."""
     weights = [*module.parameters(), *module.buffers()]
-    return tuple(
-        (one.device, one.data_ptr(), 0 if one.is_inference() else one._version) for one in weights
-    )
+    return tuple((one.device, one.data_ptr(), _version(one)) for one in weights)
+
+
+def _version(weights: torch.Tensor) -> int:
+    try:
+        return weights._version
+    except RuntimeError:  # made where nothing is counted, and nothing is trained
+        return 0
 
 
 @torch.inference_mode()
