@@ -12,7 +12,7 @@ import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import nn
@@ -37,15 +37,20 @@ _SAME = 1e-4
 _KNOWN: WeakKeyDictionary[Network, tuple[Hashable, Network]] = WeakKeyDictionary()
 """What was folded before, with the state of the weights at that time."""
 
+_FOLDED: WeakSet[Network] = WeakSet()
+"""What came out of it, and is not folded again for the norms that are left."""
+
 
 def folded(network: Network) -> Network:
     """Return a network that answers alike and faster; the same one if nothing can be folded."""
-    if not any(isinstance(part, _NORMS) for part in network.module.modules()):
+    norms = any(isinstance(part, _NORMS) for part in network.module.modules())
+    if network in _FOLDED or not norms:
         return network
     state = _state(network.module)
     known = _KNOWN.get(network)
     if known is None or known[0] != state:
         known = _KNOWN[network] = state, _folded(network)
+        _FOLDED.add(known[1])
     return known[1]
 
 
