@@ -67,7 +67,8 @@ def _version(weights: torch.Tensor) -> int:
         return 0
 
 
-@torch.inference_mode()
+@torch.no_grad()  # weights made in inference mode cannot be used everywhere
+@torch.inference_mode(False)
 def _folded(network: Network) -> Network:
     module = copy.deepcopy(network.module).eval()
     tiles = _small_input(network)
