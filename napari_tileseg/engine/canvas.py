@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import prod
-from mmap import mmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -177,7 +176,7 @@ class _Scratch:
         count = prod(shape)
         buffer = self._lent.get(dtype)
         if buffer is None or buffer.numel() < count:
-            buffer = self._lent[dtype] = _pages(count, dtype, self._device)
+            buffer = self._lent[dtype] = torch.empty(count, dtype=dtype, device=self._device)
         return buffer[:count].view(shape)
 
     def lend_apart(self, shape: torch.Size) -> torch.Tensor:
@@ -185,23 +184,13 @@ class _Scratch:
         spare = self._spare[shape]
         if not spare:
             count = max(1, _SLAB_BYTES // (4 * prod(shape)))
-            slab = _pages(count * prod(shape), torch.int32, self._device)
+            slab = torch.empty(count * prod(shape), dtype=torch.int32, device=self._device)
             spare.extend(slab.view(count, *shape).unbind())
         return spare.pop()
 
     def take_back(self, buffer: torch.Tensor) -> None:
         """Keep a buffer for the next borrower."""
         self._spare[buffer.shape].append(buffer)
-
-
-def _pages(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return memory that lies apart from what a network takes and gives back all the time.
-
-    What stays for long between what comes and goes would keep gaps open for good.
-    """
-    if device.type != "cpu":
-        return torch.empty(count, dtype=dtype, device=device)
-    return torch.frombuffer(mmap(-1, count * dtype.itemsize), dtype=dtype)
 
 
 def cover(grid: TileGrid) -> NDArray[np.int32]:
