@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from napari_tileseg.settings import Choice, Knob, Settings
+from napari_tileseg.knobs import Choice, Knob, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, Slider,
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_tileseg.settings import Choice, Knob
+from napari_tileseg.knobs import Choice, Knob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

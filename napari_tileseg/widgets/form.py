@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QLabel
 
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.settings import Settings
+from napari_tileseg.knobs import Settings
 from napari_tileseg.widgets.fields import Field, make_field
 
 if TYPE_CHECKING:
