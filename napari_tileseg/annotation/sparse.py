@@ -115,6 +115,16 @@ class SparseArray:
             if chosen is None or chosen.any():
                 self._write_chunk(index, inside, whole[outside], chosen)
 
+    def written(self) -> list[Region]:
+        """Return the chunks that hold anything but the fill value, as regions, in order."""
+        return [
+            tuple(
+                slice(i * edge, min(size, (i + 1) * edge))
+                for i, edge, size in zip(index, self._edge, self.shape, strict=True)
+            )
+            for index in sorted(self._chunks)
+        ]
+
     def touched(self, region: Region) -> bool:
         """Say whether any chunk under `region` has ever been written."""
         return bool(self._chunks) and any(i in self._chunks for i, _, _ in self._pieces(region))

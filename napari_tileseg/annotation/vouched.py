@@ -54,6 +54,10 @@ class VouchedPixels:
         """Return a boolean array of the region's shape."""
         return self._pixels.read(region)
 
+    def written(self) -> list[Region]:
+        """Return boxes of at most 256 px a side outside which nothing is vouched for, in order."""
+        return self._pixels.written()
+
     def any(self, region: Region) -> bool:
         """Say whether somebody vouched for a pixel of `region`."""
         return self._pixels.touched(region) and bool(self.read(region).any())
