@@ -9,19 +9,6 @@ from typing import Any
 
 from napari_tileseg.errors import TilesegError
 
-BUILD_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What libraries raise when they are given arguments that do not fit each other."""
-
 
 def import_smp() -> Any:
     """Return the module segmentation_models_pytorch.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.arguments import check_names, check_values
+from napari_tileseg.models.building import built
 from napari_tileseg.models.facts import Facts
-from napari_tileseg.models.libraries import BUILD_ERRORS, import_monai_nets
+from napari_tileseg.models.libraries import import_monai_nets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,23 +50,13 @@ class MonaiNet:
         wanted = _in_its_words(arguments)
         signature = inspect.signature(maker.__init__)
         self._check(wanted, signature)
-        try:
-            module: nn.Module = maker(**wanted)
-            tile, answer = self._trial(module.eval(), wanted)
-        except BUILD_ERRORS as error:
-            given = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
-            why = str(error).strip().rstrip(".")
-            raise CheckpointError(
-                f"{self.class_name} cannot be built with {given}: {why}. "
-                "Give the arguments that the network was trained with."
-            ) from error
-        if answer != tile:
-            raise CheckpointError(
-                f"{self.class_name} would answer with {answer} px for a tile of {tile} px. Its "
-                "strides and kernel sizes contradict each other; give those that the network was "
-                "trained with."
-            )
-        return module
+        return built(
+            self.class_name,
+            wanted,
+            lambda: maker(**wanted),
+            lambda module: self._trial(module, wanted),
+            "Its strides and kernel sizes",
+        )
 
     def facts_of(self, module: nn.Module, arguments: Mapping[str, Any]) -> Facts:
         """Return what a description has to say about a module that `build` made."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.arguments import check_names, check_values
+from napari_tileseg.models.building import built
 from napari_tileseg.models.encoders import ENCODER_OPTIONS, check_encoder
 from napari_tileseg.models.facts import Facts
-from napari_tileseg.models.libraries import BUILD_ERRORS, import_smp
+from napari_tileseg.models.libraries import import_smp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,23 +59,13 @@ class SmpDecoder:
         maker = getattr(import_smp(), self.class_name)
         wanted = dict(self.defaults) | _modern(arguments)
         self._check(wanted, inspect.signature(maker.__init__))
-        try:
-            module: nn.Module = maker(**wanted, encoder_weights=None)
-            tile, answer = self._trial(module.eval(), wanted)
-        except BUILD_ERRORS as error:
-            given = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
-            why = str(error).strip().rstrip(".")
-            raise CheckpointError(
-                f"{self.class_name} cannot be built with {given}: {why}. "
-                "Give the arguments that the network was trained with."
-            ) from error
-        if answer != tile:
-            raise CheckpointError(
-                f"{self.class_name} would answer with {answer} px for a tile of {tile} px. "
-                "Its arguments upsampling, encoder_depth and encoder_output_stride contradict "
-                "each other; give those that the network was trained with."
-            )
-        return module
+        return built(
+            self.class_name,
+            wanted,
+            lambda: maker(**wanted, encoder_weights=None),
+            lambda module: self._trial(module, wanted),
+            "Its arguments upsampling, encoder_depth and encoder_output_stride",
+        )
 
     def facts_of(self, module: nn.Module, arguments: Mapping[str, Any]) -> Facts:
         """Return what a description has to say about a module that `build` made."""

@@ -1,0 +1,68 @@
+"""Networks of other libraries, made and tried out: what cannot work is told at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+_BUILD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What libraries raise when they are given arguments that do not fit each other."""
+
+
+def built(
+    name: str,
+    arguments: Mapping[str, Any],
+    make: Callable[[], nn.Module],
+    sizes_of: Callable[[nn.Module], tuple[Any, Any]],
+    contradicting: str,
+) -> nn.Module:
+    """Make a network in evaluation mode, and see that it answers for every pixel it is shown.
+
+    Parameters
+    ----------
+    name, arguments
+        What is made, for messages.
+    make
+        Makes it.
+    sizes_of
+        Runs a small tile through it; returns the tile's size in pixels and the answer's.
+    contradicting
+        Which arguments contradict each other if the two are not the same, for the message.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be made or run, or answers for more or less than the tile.
+    """
+    try:
+        module = make().eval()
+        tile, answer = sizes_of(module)
+    except _BUILD_ERRORS as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        why = str(error).strip().rstrip(".")
+        raise CheckpointError(
+            f"{name} cannot be built with {given}: {why}. "
+            "Give the arguments that the network was trained with."
+        ) from error
+    if answer != tile:
+        raise CheckpointError(
+            f"{name} would answer with {answer} px for a tile of {tile} px. {contradicting} "
+            "contradict each other; give those that the network was trained with."
+        )
+    return module
