@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.segment import settled
 from napari_tileseg.cli.stored_facts import as_before, facts_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.cli.console import Advance
     from napari_tileseg.cli.segment import Job
+    from napari_tileseg.engine.plan import Plan
 
 
 def run_to_store(
@@ -62,25 +63,12 @@ def run_to_store(
     if resume:
         job = replace(job, plan=as_before(job, path))
     plan = settled(job).plan
-    facts = facts_of(job, plan, path)
-    if resume:
-        store = LabelStore.resume(path, facts, **(beside or {}))
-    else:
-        store = LabelStore.create(
-            path,
-            job.label_shape,
-            spatial_dims=len(job.source.spatial_shape),
-            facts=facts,
-            classes=job.network.classes,
-            pixel_size_um=job.opened.pixel_size_um,
-            **(beside or {}),
-        )
     meter = meter or Meter(plan.device)
-    with store:
+    with _store(job, plan, path, beside or {}, resume=resume) as store:
         patches = stream_plan(
             plan, job.source, job.network, wanted=store.wanted, provisional=False, meter=meter
         )
-        behind: Any = written_behind(patches, store, meter)
+        behind = written_behind(patches, store, meter)
         # closed before the store is, however this ends: nothing is written to a closed store
         with closing(behind):
             for patch in behind:
@@ -89,3 +77,20 @@ def run_to_store(
         if report.tiles:
             add_run(path, report.facts)
         return store.counts(len(job.network.classes))
+
+
+def _store(
+    job: Job, plan: Plan, path: Path, beside: Mapping[str, Path], *, resume: bool
+) -> LabelStore:
+    facts = facts_of(job, plan, path)
+    if resume:
+        return LabelStore.resume(path, facts, **beside)
+    return LabelStore.create(
+        path,
+        job.label_shape,
+        spatial_dims=len(job.source.spatial_shape),
+        facts=facts,
+        classes=job.network.classes,
+        pixel_size_um=job.opened.pixel_size_um,
+        **beside,
+    )

@@ -164,7 +164,7 @@ def _done_first(going: dict[Future[Answer], Batch]) -> Iterator[tuple[Batch, Ans
 
 def written_behind(
     patches: Iterable[Patch], sink: Sink, meter: Meter | None = None
-) -> Iterator[Patch]:
+) -> Generator[Patch, None, None]:
     """Hand final patches to a sink in another thread, and pass all of them on.
 
     However the iteration ends, what was handed over is written before it has ended.
