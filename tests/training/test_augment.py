@@ -1,6 +1,11 @@
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.training.augment import Augmentation
 
 STILL = Augmentation(
@@ -98,3 +103,83 @@ def test_the_margin_is_enough_for_every_variant() -> None:
     images, masks = torch.zeros(32, 1, side, side), torch.ones(32, side, side, dtype=torch.uint8)
     _, labels = augmentation(images, masks, 64, _generator())
     assert (labels == 1).all()
+
+
+def _smooth_classes(side: int, seed: int) -> torch.Tensor:
+    """Return (2, side, side) class indices in large patches, some of them unknown."""
+    coarse = torch.rand(2, 1, 5, 5, generator=_generator(seed))
+    fine = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic")
+    classes = (fine[:, 0] * 4).long().clamp(0, 3)
+    return torch.where(classes == 3, 255, classes).to(torch.uint8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    strength=st.floats(0, 1),
+    channels=st.integers(1, 6),
+    size=st.sampled_from([32, 45, 64]),
+    bend=st.floats(0, 8),
+    seed=st.integers(0, 2**31),
+)
+def test_an_image_that_is_its_own_mask_stays_so(
+    strength: float, channels: int, size: int, bend: float, seed: int
+) -> None:
+    augmentation = Augmentation(**{**vars(MOVING), "bend_px": bend, "strength": strength})
+    masks = _smooth_classes(math.ceil(size * augmentation.margin), seed)
+    images = masks[:, None].repeat(1, channels, 1, 1).float()
+    moved, labels = augmentation(images, masks, size, _generator(seed))
+    inside = labels != 255
+    wrong = (moved.round() != labels[:, None])[inside[:, None].expand_as(moved)]
+    # where two classes meet, the image is interpolated and the mask is not
+    borders = 2 * size * 2 * 4 * channels
+    assert int(wrong.sum()) <= borders
+    assert set(labels.unique().tolist()) <= {0, 1, 2, 255}
+
+
+@settings(max_examples=15, deadline=None)
+@given(strength=st.floats(0, 1), seed=st.integers(0, 2**31))
+def test_what_is_unknown_stays_unknown_and_no_class_is_invented(strength: float, seed: int) -> None:
+    augmentation = Augmentation(strength=strength)
+    side = math.ceil(64 * augmentation.margin)
+    masks = torch.full((2, side, side), 255, dtype=torch.uint8)
+    masks[:, :, : side // 2] = 7
+    images = torch.rand(2, 1, side, side, generator=_generator(seed))
+    _, labels = augmentation(images, masks, 64, _generator(seed))
+    assert set(labels.unique().tolist()) <= {7, 255}
+    assert 0.2 < float((labels == 255).float().mean()) < 0.8
+
+
+@given(channels=st.integers(1, 5), size=st.integers(1, 24), more=st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_strength_0_changes_nothing(channels: int, size: int, more: int) -> None:
+    side = size + more
+    images = torch.randn(3, channels, side, side)
+    masks = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+    moved, labels = Augmentation(strength=0)(images, masks, size, _generator())
+    middle = slice(more // 2, more // 2 + size)
+    assert torch.equal(moved, images[..., middle, middle])
+    assert torch.equal(labels, masks[:, middle, middle].long())
+    assert Augmentation(strength=0).margin == 1
+
+
+def test_less_strength_changes_less() -> None:
+    generator = _generator(5)
+    images = torch.rand(8, 1, 64, 64, generator=generator).cumsum(2).cumsum(3)
+    images = (images - images.mean()) / images.std()
+    masks = torch.zeros(8, 64, 64, dtype=torch.uint8)
+    colours_only = {**vars(STILL), "brightness": 0.2, "contrast": 0.2, "gamma": 0.2, "noise": 0.15}
+
+    def spread(strength: float) -> float:
+        augmentation = Augmentation(**{**colours_only, "strength": strength})
+        moved, _ = augmentation(images, masks, 64, _generator(1))
+        means = moved.mean((1, 2, 3))
+        return float(means.std())
+
+    assert spread(0.01) < spread(0.3) < spread(1.0)
+    assert Augmentation(strength=0.5).margin < Augmentation().margin
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_a_strength_that_is_no_share_is_refused(strength: float) -> None:
+    with pytest.raises(SettingsError, match="from 0"):
+        Augmentation(strength=strength)
