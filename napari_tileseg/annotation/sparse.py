@@ -66,6 +66,29 @@ def bands(region: Region) -> Iterator[tuple[Region, Region]]:
         yield part, tuple(inside)
 
 
+def chunk_edges(ndim: int) -> tuple[int, ...]:
+    """Return (ndim,) the size of a chunk: a plane of `CHUNK_PX` squared over the last two axes."""
+    return (1,) * (ndim - 2) + (CHUNK_PX,) * min(2, ndim)
+
+
+def chunks_under(region: Region) -> Iterator[tuple[int, ...]]:
+    """Yield the index of every chunk that has pixels in `region`."""
+    return product(
+        *(
+            range(axis.start // edge, -(-axis.stop // edge))
+            for axis, edge in zip(region, chunk_edges(len(region)), strict=True)
+        )
+    )
+
+
+def chunk_region(index: tuple[int, ...], shape: tuple[int, ...]) -> Region:
+    """Return what a chunk of an array of `shape` covers."""
+    return tuple(
+        slice(i * edge, min(size, (i + 1) * edge))
+        for i, edge, size in zip(index, chunk_edges(len(shape)), shape, strict=True)
+    )
+
+
 class SparseArray:
     """A chunked array whose untouched chunks, and chunks of one single value, cost nothing.
 
@@ -83,7 +106,7 @@ class SparseArray:
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
         self.fill = self.dtype.type(fill)
-        self._edge = (1,) * (len(shape) - 2) + (CHUNK_PX,) * min(2, len(shape))
+        self._edge = chunk_edges(len(self.shape))
         self._chunks: dict[tuple[int, ...], npt.NDArray[Any]] = {}
 
     @property
@@ -117,17 +140,17 @@ class SparseArray:
 
     def written(self) -> list[Region]:
         """Return the chunks that hold anything but the fill value, as regions, in order."""
-        return [
-            tuple(
-                slice(i * edge, min(size, (i + 1) * edge))
-                for i, edge, size in zip(index, self._edge, self.shape, strict=True)
-            )
-            for index in sorted(self._chunks)
-        ]
+        return [chunk_region(index, self.shape) for index in sorted(self._chunks)]
 
     def touched(self, region: Region) -> bool:
         """Say whether any chunk under `region` has ever been written."""
         return bool(self._chunks) and any(i in self._chunks for i, _, _ in self._pieces(region))
+
+    def change(self, values: npt.NDArray[Any]) -> None:
+        """Put `values[old]` in the place of every value `old`, the fill value included."""
+        self.fill = self.dtype.type(values[int(self.fill)])
+        for index, chunk in list(self._chunks.items()):
+            self._keep(index, values[chunk].astype(self.dtype, copy=False))
 
     def _write_chunk(
         self,
@@ -158,10 +181,7 @@ class SparseArray:
             self._chunks[index] = np.broadcast_to(self.dtype.type(first), chunk.shape)
 
     def _chunk_shape(self, index: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(
-            min(edge, size - i * edge)
-            for i, edge, size in zip(index, self._edge, self.shape, strict=True)
-        )
+        return shape_of(chunk_region(index, self.shape))
 
     def _pieces(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region, Region]]:
         """Yield (chunk index, part inside the chunk, part inside the region)."""

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.annotation.sheet import NOT_COMPUTED
 from napari_tileseg.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+NOT_COMPUTED = 255
+"""The label of a pixel about which neither model nor person has said anything."""
 
 
 def whole_numbers(values: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -44,11 +44,11 @@ class VouchedPixels:
 
     def mark(self, region: Region, mask: Mask | None = None) -> None:
         """Vouch for the pixels of `region` where `mask` (of its shape) is true, or for all."""
-        self._set(region, mask, True)
+        self.put(region, True, mask)
 
     def unmark(self, region: Region, mask: Mask | None = None) -> None:
         """Take back the vouching for the pixels of `region` where `mask` is true, or for all."""
-        self._set(region, mask, False)
+        self.put(region, False, mask)
 
     def read(self, region: Region) -> Mask:
         """Return a boolean array of the region's shape."""
@@ -62,12 +62,16 @@ class VouchedPixels:
         """Say whether somebody vouched for a pixel of `region`."""
         return self._pixels.touched(region) and bool(self.read(region).any())
 
-    def _set(self, region: Region, mask: Mask | None, value: bool) -> None:
+    def put(self, region: Region, values: Mask | bool, mask: Mask | None = None) -> None:
+        """Vouch for the pixels of `region` or not, as `values` say, where `mask` is true."""
+        if not self._pixels.touched(region) and not np.any(values):
+            return
         before = self.read(region)
-        changed = before != value
+        changed = before != values
         if mask is not None:
             changed &= mask
-        difference = int(np.count_nonzero(changed))
-        if difference:
-            self._pixels.write(region, value, changed)
-            self._count += difference if value else -difference
+        count = int(np.count_nonzero(changed))
+        if count:
+            lost = int(np.count_nonzero(changed & before))
+            self._pixels.write(region, values, changed)
+            self._count += count - 2 * lost

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from napari_tileseg.annotation.sheet import NOT_COMPUTED
 from napari_tileseg.annotation.sparse import (
     CHUNK_PX,
     Region,
@@ -15,6 +14,7 @@ from napari_tileseg.annotation.sparse import (
     box_around,
     shape_of,
 )
+from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.errors import ModelFitError
 
 if TYPE_CHECKING:

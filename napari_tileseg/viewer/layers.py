@@ -13,9 +13,9 @@ from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 from napari.utils.events import Event
 
-from napari_tileseg.annotation.sheet import NOT_COMPUTED, Sheet
+from napari_tileseg.annotation.sheet import Sheet
 from napari_tileseg.annotation.sparse import bounding, box_around
-from napari_tileseg.annotation.values import as_uint8, whole_numbers
+from napari_tileseg.annotation.values import NOT_COMPUTED, as_uint8, whole_numbers
 from napari_tileseg.errors import ImageError, ModelFitError
 from napari_tileseg.viewer import internals
 
@@ -254,7 +254,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
             chosen = chosen & ((data == free) | ((data == NOT_COMPUTED) & (free == 0)))
         stroke = self._sheet.painting(volume_slice, chosen, new_label)
         self._do(stroke, show=False)  # napari shows it itself, once for all dabs of a mouse move
-        return None if stroke is None else stroke.mask
+        return None if stroke is None else stroke.mask_in(volume_slice)
 
     def _get_flood_mask_and_bbox(
         self, coord: Sequence[float], new_label: int, dims_to_paint: list[int]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_tileseg.annotation.counting import histogram
-from napari_tileseg.annotation.sheet import NOT_COMPUTED, Sheet
+from napari_tileseg.annotation.sheet import Sheet
+from napari_tileseg.annotation.values import NOT_COMPUTED
 
 
 def _noise(shape, labels):

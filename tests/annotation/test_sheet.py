@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from napari_tileseg.annotation.sheet import NOT_COMPUTED, Sheet
+from napari_tileseg.annotation.sheet import Sheet
+from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.engine import spec
 
 SHAPE = (2, 9, 270)

@@ -13,7 +13,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_tileseg.annotation.sheet import NOT_COMPUTED
+from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.engine.spec import ClassInfo
 from napari_tileseg.viewer.layers import SegmentationLabels
 

@@ -10,7 +10,7 @@ from napari.layers._layer_actions import _convert_dtype
 from napari.layers.labels.labels import _MaskedPaintAtom
 
 from napari_tileseg.annotation.edits import Stroke
-from napari_tileseg.annotation.sheet import NOT_COMPUTED
+from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.engine.spec import ClassInfo, default_classes
 from napari_tileseg.errors import ImageError, ModelFitError
 from napari_tileseg.viewer.layers import SegmentationLabels
