@@ -123,7 +123,7 @@ class TiledSegmentation(QWidget):
     def _connect_session(self) -> None:
         pushes = (
             (self.session.changed, self.show_view),
-            (self.controller.images_changed, self.image_panel.show_layers),
+            (self.controller.chosen.listed, self.image_panel.show_layers),
             (self.controller.models.listed, self.model_panel.show_models),
             (self.controller.devices_changed, self.run_panel.show_devices),
             (self._viewer.events.theme, self._on_theme),

@@ -247,7 +247,7 @@ def test_a_measurement_that_failed_can_be_tried_again(finished, monkeypatch, qtb
 
 def test_layers_of_a_run_that_was_removed_are_let_go(finished, viewer, qtbot):
     pixels = weakref.ref(ours(viewer)[0].data)
-    run_of = weakref.ref(finished.controller._run)
+    run_of = weakref.ref(finished.controller.runs._run)
     viewer.layers.remove(ours(viewer)[0])
     qtbot.wait(50)
     gc.collect()
