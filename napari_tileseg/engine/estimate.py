@@ -12,7 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.amounts import duration, size_of, tile_size
-from napari_tileseg.engine.device import memory_errors_explained, prepared
+from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.frozen_norm import FrozenNorms
 from napari_tileseg.engine.interrupt import Interrupt
@@ -154,7 +154,6 @@ def settled(
     if plan.settled:
         return plan
     interrupt = Interrupt(should_stop)
-    prepared(network.module, plan.device)
     with (
         memory_errors_explained(plan.device),
         interrupt.within(network.module),

@@ -34,7 +34,7 @@ _SAME = 1e-4
 """How far answers may differ, in their standard deviation; a wrong fold is off by more than 1."""
 
 
-_KNOWN: WeakKeyDictionary[Network, tuple[Hashable, Network]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Network, tuple[Hashable, Network | None]] = WeakKeyDictionary()
 """What was folded before, with the state of the weights at that time."""
 
 _FOLDED: WeakSet[Network] = WeakSet()
@@ -49,9 +49,13 @@ def folded(network: Network) -> Network:
     state = _state(network.module)
     known = _KNOWN.get(network)
     if known is None or known[0] != state:
-        known = _KNOWN[network] = state, _folded(network)
-        _FOLDED.add(known[1])
-    return known[1]
+        module = _folded(network)
+        # not the network itself: what is remembered for it would keep it alive
+        answer = None if module is None else replace(network, module=module)
+        known = _KNOWN[network] = state, answer
+        if answer is not None:
+            _FOLDED.add(answer)
+    return known[1] or network
 
 
 def _state(module: nn.Module) -> Hashable:
@@ -69,16 +73,17 @@ def _version(weights: torch.Tensor) -> int:
 
 @torch.no_grad()  # weights made in inference mode cannot be used everywhere
 @torch.inference_mode(False)
-def _folded(network: Network) -> Network:
+def _folded(network: Network) -> nn.Module | None:
+    """Return a module without the norms that could be folded; None if none could be."""
     module = copy.deepcopy(network.module).eval()
     tiles = _small_input(network)
     before = module(tiles)
-    for convolution, norm in _followed_by_norms(module, tiles):
+    pairs = _followed_by_norms(module, tiles)
+    for convolution, norm in pairs:
         _fold(module, convolution, norm)
-    after = module(tiles)
-    if not isinstance(before, torch.Tensor) or not _alike(before, after):
-        module = copy.deepcopy(network.module)  # itself would never be forgotten
-    return replace(network, module=module)
+    if not pairs or not isinstance(before, torch.Tensor) or not _alike(before, module(tiles)):
+        return None
+    return module
 
 
 def _small_input(network: Network) -> torch.Tensor:

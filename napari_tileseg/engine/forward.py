@@ -16,7 +16,6 @@ from napari_tileseg.engine.device import (
     prepared,
     release_memory,
 )
-from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.engine.tta import averaged, variants
 from napari_tileseg.settings import Precision
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.normalise import Scaling
-from napari_tileseg.engine.tta import Variant
+    from napari_tileseg.engine.tta import Variant
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,9 +58,6 @@ class Forward:
         Test-time augmentation: in which variants each tile is seen.
     mean
         What is averaged over the variants: "logits" or "probabilities".
-    fold
-        Whether a copy of the network may be used that is faster and answers the same; not
-        where the weights change between batches.
     """
 
     def __init__(
@@ -75,9 +71,7 @@ class Forward:
         halo: int | None = None,
         looks: tuple[Variant, ...] = variants("none", 2),
         mean: str = "logits",
-        fold: bool = True,
     ) -> None:
-        network = folded(network) if fold else network
         self._network = replace(network, module=prepared(network.module, device))
         self._scaling = scaling
         self._device = device
@@ -214,7 +208,6 @@ class Forward:
                 self._scaling,
                 torch.device("cpu"),
                 Precision.FP32,
-                fold=False,
                 halo=self._halo,
                 looks=self._looks,
                 mean=self._mean,

@@ -29,6 +29,7 @@ BAND = 8
 """Pixels to either side of the place where two tiles meet that are compared."""
 
 Index = tuple[int, ...]
+Corner = tuple[int, ...]
 Band = tuple[slice, ...]
 
 _GOLDEN = (5**0.5 - 1) / 2
@@ -98,15 +99,15 @@ class SeamWatch:
         at_most: int = 64,
     ) -> None:
         self._network = network
-        self._places: dict[tuple[Index, Index], list[tuple[int, Band]]] = {}
+        self._places: dict[tuple[Index, Corner], list[tuple[int, Band]]] = {}
         self._waiting: dict[int, torch.Tensor] = {}
         self._differing: list[torch.Tensor] = []
         self._pixels = 0
         for pair, (plane, left, right, band) in enumerate(
             _chosen_pairs(grid, leading_shape, wanted, at_most)
         ):
-            for index in (left, right):
-                self._places.setdefault((plane, index), []).append((pair, band))
+            for corner in (left, right):
+                self._places.setdefault((plane, corner), []).append((pair, band))
 
     def saw(self, plane: Index, tile: Tile, logits: torch.Tensor) -> None:
         """Take note of the answer to one tile, in any order; nothing of it is kept but labels.
@@ -116,11 +117,12 @@ class SeamWatch:
         plane
             An index on each leading axis.
         tile
-            A tile of the grid.
+            A tile of the grid, or of a part of it.
         logits
             (outputs, *tile): what the network says about all of the tile.
         """
-        for pair, band in self._places.pop((plane, tile.index), ()):
+        corner = tuple(part.start for part in tile.outer)
+        for pair, band in self._places.pop((plane, corner), ()):
             within = tuple(
                 slice(part.start - outer.start, part.stop - outer.start)
                 for part, outer in zip(band, tile.outer, strict=True)
@@ -177,8 +179,8 @@ class _Line:
 
 def _chosen_pairs(
     grid: TileGrid, leading: Index, wanted: NDArray[np.bool_] | None, at_most: int
-) -> Iterator[tuple[Index, Index, Index, Band]]:
-    """Yield plane, left tile, right tile and the pixels to compare."""
+) -> Iterator[tuple[Index, Corner, Corner, Band]]:
+    """Yield plane, corners of the left and the right tile, and the pixels to compare."""
     lines = [_Line.of(grid, axis) for axis in range(len(grid.axes))]
     lefts = [line.overlapping() for line in lines]
     shape = [len(line.outers) for line in lines]
@@ -200,9 +202,9 @@ def _chosen_pairs(
         index[axis] = lefts[axis][index[axis]]
         band = [slice(*line.homes[i]) for line, i in zip(lines, index, strict=True)]
         band[axis] = lines[axis].band(index[axis])
-        left = tuple(index)
-        right = (*left[:axis], left[axis] + 1, *left[axis + 1 :])
-        yield plane, left, right, tuple(band)
+        left = tuple(line.outers[i].start for line, i in zip(lines, index, strict=True))
+        following = lines[axis].outers[index[axis] + 1].start
+        yield plane, left, (*left[:axis], following, *left[axis + 1 :]), tuple(band)
 
 
 def _spread(candidates: Sequence[int] | NDArray[np.intp], at_most: int) -> Iterator[int]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -184,7 +182,6 @@ class _Run:
             halo=plan.halo,
             looks=variants(plan.tta, network.spec.spatial_dims),
             mean=plan.tta_mean,
-            fold=False,
         )
 
     @contextmanager
@@ -274,7 +271,7 @@ class _Run:
         patches: Patches,
     ) -> Computed:
         low_high = Landing(extremes(logits))
-        self._seams.saw(plane, self._in_whole_grid(tile), logits)
+        self._seams.saw(plane, tile, logits)
         evidence, within = self._evidence(logits, low_high)
         merged = canvas.add(tile, evidence, self._shares.of(tile), within_limit=within)
         self._gaps.close(self._live_bytes)
@@ -299,14 +296,6 @@ class _Run:
 
     def _live_bytes(self) -> int:
         return sum(canvas.live_bytes for canvas in self._canvases.values())
-
-    def _in_whole_grid(self, tile: Tile) -> Tile:
-        """Give a tile of a section the number that it has in the plane."""
-        index = tuple(
-            bisect_left(axis.starts, part.start)
-            for axis, part in zip(self._plan.grid.axes, tile.outer, strict=True)
-        )
-        return replace(tile, index=index)
 
     def _freeze(self, plane: tuple[int, ...]) -> bool:
         """Take the norms of the network to the statistics of a plane; whether they change."""
