@@ -1,10 +1,11 @@
 """The laws of vouching: what is shown is where(vouched, person, model)."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from napari_tileseg.annotation.sheet import Sheet
 from napari_tileseg.annotation.values import NOT_COMPUTED
@@ -35,109 +36,6 @@ def _labels(region, seed):
 
 def _empty():
     return Sheet(np.full(SHAPE, NOT_COMPUTED, np.uint8))
-
-
-class PersonAndModel(RuleBasedStateMachine):
-    """A sheet beside three dense arrays that say what it should be."""
-
-    def __init__(self):
-        super().__init__()
-        self.sheet = _empty()
-        self.model = self.sheet.shown.copy()
-        self.computed = np.zeros(SHAPE, bool)
-        self.person = [(np.zeros(SHAPE, bool), np.zeros(SHAPE, np.uint8))]
-        self.undone = []
-        self.strokes = []
-        self.taken_back = []
-        self.restarted = False
-
-    def _do(self, stroke, change):
-        if stroke is None:
-            return
-        vouched, labels = (part.copy() for part in self.person[-1])
-        change(vouched, labels)
-        self.person.append((vouched, labels))
-        self.strokes.append(stroke)
-        self.undone, self.taken_back = [], []
-        self.sheet.apply(stroke)
-
-    @rule(region=regions(), seed=st.integers(0, 99), label=st.integers(0, 3))
-    def paint(self, region, seed, label):
-        mask = _mask(region, seed)
-
-        def change(vouched, labels):
-            vouched[region] |= mask
-            labels[region][mask] = label
-
-        self._do(self.sheet.painting(region, mask, label), change)
-
-    @rule(region=regions(), seed=st.integers(0, 99))
-    def paint_many_labels(self, region, seed):
-        mask, values = _mask(region, seed), _labels(region, seed)
-
-        def change(vouched, labels):
-            vouched[region] |= mask
-            labels[region][mask] = values[mask]
-
-        self._do(self.sheet.painting(region, mask, values), change)
-
-    @rule(region=regions())
-    def release(self, region):
-        def change(vouched, labels):
-            vouched[region] = False
-
-        self._do(self.sheet.releasing(region), change)
-
-    @rule()
-    def undo(self):
-        if self.strokes:
-            stroke = self.strokes.pop()
-            self.taken_back.append(stroke)
-            self.undone.append(self.person.pop())
-            self.sheet.apply(stroke.inverse())
-
-    @rule()
-    def redo(self):
-        if self.taken_back:
-            stroke = self.taken_back.pop()
-            self.strokes.append(stroke)
-            self.person.append(self.undone.pop())
-            self.sheet.apply(stroke)
-
-    @rule(region=regions(), seed=st.integers(0, 99))
-    def stream(self, region, seed):
-        block = _labels(region, seed)
-        self.model[region] = block
-        self.computed[region] = True
-        self.sheet.write_model(region, block)
-
-    @rule()
-    def run_again(self):
-        self.restarted = True
-        self.computed[...] = False
-        self.sheet.restart()
-
-    @invariant()
-    def shown_is_person_where_vouched_and_model_elsewhere(self):
-        vouched, labels = self.person[-1]
-        np.testing.assert_array_equal(self.sheet.vouched.read(EVERYTHING), vouched)
-        np.testing.assert_array_equal(self.sheet.shown, np.where(vouched, labels, self.model))
-        np.testing.assert_array_equal(self.sheet.model(EVERYTHING), self.model)
-
-    @invariant()
-    def counts_are_those_of_a_full_pass(self):
-        expected = np.bincount(self.sheet.shown.ravel(), minlength=256)
-        np.testing.assert_array_equal(self.sheet.counts, expected)
-
-    @invariant()
-    def result_is_what_this_run_and_the_person_said(self):
-        vouched, _ = self.person[-1]
-        known = vouched | self.computed | (not self.restarted)
-        expected = np.where(known, self.sheet.shown, NOT_COMPUTED)
-        np.testing.assert_array_equal(self.sheet.result(EVERYTHING), expected)
-
-
-TestPersonAndModel = PersonAndModel.TestCase
 
 
 @given(regions(), st.integers(0, 99), st.integers(0, 3))
@@ -197,3 +95,137 @@ def test_a_block_of_another_shape_is_refused():
 
 def test_the_label_for_not_computed_is_the_same_as_in_the_engine():
     assert spec.NOT_COMPUTED == NOT_COMPUTED
+
+
+def _region(rows, columns=(0, 270)):
+    return (slice(0, 1), slice(*rows), slice(*columns))
+
+
+def _computed(label=1):
+    sheet = _empty()
+    sheet.write_model(EVERYTHING, np.full(SHAPE, label, np.uint8))
+    return sheet
+
+
+def test_what_is_reviewed_keeps_its_label_until_it_is_taken_back():
+    sheet = _computed(1)
+    sheet.apply(sheet.reviewing(_region((0, 4))))
+    sheet.write_model(EVERYTHING, np.full(SHAPE, 2, np.uint8))
+    assert (sheet.shown[_region((0, 4))] == 1).all()
+    assert sheet.corrected.count == 0
+    sheet.apply(sheet.unreviewing(EVERYTHING))
+    assert (sheet.shown == 2).all()
+    assert sheet.vouched.count == 0
+
+
+def test_what_is_not_computed_cannot_be_declared_right():
+    sheet = _empty()
+    sheet.write_model(_region((0, 3)), np.ones((1, 3, 270)))
+    sheet.apply(sheet.reviewing(EVERYTHING))
+    assert sheet.reviewed.count == 3 * 270
+    assert _empty().reviewing(EVERYTHING) is None
+
+
+def test_a_correction_stays_when_the_region_around_it_is_not_reviewed_any_more():
+    sheet = _computed(1)
+    spot = _region((2, 3), (5, 9))
+    sheet.apply(sheet.painting(spot, np.ones((1, 1, 4), bool), 3))
+    sheet.apply(sheet.reviewing(EVERYTHING))
+    sheet.apply(sheet.unreviewing(EVERYTHING))
+    assert sheet.vouched.count == sheet.corrected.count == 4
+    assert (sheet.shown[spot] == 3).all()
+
+
+def test_painting_the_label_that_was_reviewed_outlives_the_review():
+    sheet = _computed(1)
+    sheet.apply(sheet.reviewing(EVERYTHING))
+    sheet.apply(sheet.painting(_region((2, 3)), np.ones((1, 1, 270), bool), 1))
+    sheet.apply(sheet.unreviewing(EVERYTHING))
+    assert sheet.vouched.count == 270
+
+
+def test_labels_from_elsewhere_can_be_declared_right_but_for_what_they_leave_open():
+    sheet = _computed(1)
+    labels = np.full(SHAPE, NOT_COMPUTED, np.uint8)
+    labels[0, :2] = 3
+    sheet.apply(sheet.reviewing(EVERYTHING, labels=labels))
+    assert sheet.reviewed.count == 2 * 270
+    assert (sheet.shown[0, :2] == 3).all()
+    assert (sheet.shown[1] == 1).all()
+
+
+def test_declaring_right_what_is_declared_right_is_no_stroke():
+    sheet = _computed(1)
+    sheet.apply(sheet.reviewing(_region((0, 5))))
+    assert sheet.reviewing(_region((0, 5))) is None
+    assert sheet.unreviewing(_region((6, 9))) is None
+
+
+def test_only_what_was_written_counts_as_changed_and_only_once():
+    sheet = Sheet.empty((2, 600, 600))
+    assert sheet.take_changes() == frozenset()
+    sheet.write_model((slice(0, 1), slice(0, 10), slice(250, 260)), np.ones((1, 10, 10)))
+    assert sheet.take_changes() == {(0, 0, 0), (0, 0, 1)}
+    spot = (slice(1, 2), slice(590, 600), slice(0, 10))
+    stroke = sheet.painting(spot, np.ones((1, 10, 10), bool), 2)
+    assert sheet.take_changes() == frozenset()
+    sheet.apply(stroke)
+    assert sheet.take_changes() == {(1, 2, 0)}
+    sheet.apply(stroke.inverse())
+    assert sheet.take_changes() == {(1, 2, 0)}
+    sheet.restore(spot, *sheet.words(spot))
+    assert sheet.take_changes() == frozenset()
+
+
+def test_what_a_person_says_of_an_enormous_image_costs_what_was_touched():
+    shown = np.zeros((100_000, 100_000), np.uint8)  # the memory of zeros is not taken yet
+    counts = np.zeros(256, np.int64)
+    counts[0] = shown.size
+    tracemalloc.start()
+    try:
+        sheet = Sheet(shown, counts=counts)
+        spot = (slice(70_000, 70_050), slice(99_000, 99_060))
+        sheet.apply(sheet.painting(spot, np.ones((50, 60), bool), 3))
+        sheet.apply(sheet.reviewing((slice(1_000, 2_000), slice(2_000, 3_000))))
+        sheet.write_model(spot, np.ones((50, 60)))
+        changes = sheet.take_changes()
+        frozen = sheet.freeze()
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used < 8_000_000
+    assert len(changes) < 40
+    assert frozen.count == sheet.vouched.count == 50 * 60 + 1_000_000
+
+
+def test_a_stroke_over_much_of_an_image_remembers_what_is_the_same_only_once():
+    sheet = Sheet.empty((4096, 4096))
+    region = (slice(0, 4096), slice(0, 4096))
+    sheet.write_model(region, np.full((4096, 4096), 1, np.uint8))
+    tracemalloc.start()
+    try:
+        stroke = sheet.reviewing(region)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+    sheet.apply(stroke)
+    assert sheet.reviewed.count == 4096**2
+    assert sheet.reviewed.nbytes == 0
+
+
+@pytest.mark.parametrize("spoilt", range(4))
+def test_words_of_another_shape_are_not_put_back(spoilt):
+    words = list(_empty().words(EVERYTHING))
+    words[spoilt] = words[spoilt][:1]
+    with pytest.raises(ValueError, match="region"):
+        _empty().restore(EVERYTHING, *words)
+
+
+def test_counts_follow_what_somebody_else_wrote():
+    sheet = _computed(1)
+    sheet.apply(sheet.reviewing(_region((0, 2))))
+    sheet.shown[0, 0] = 2
+    sheet.recount()
+    assert sheet.vouched_counts[:4].tolist() == [0, 270, 270, 0]
+    assert sheet.counts.sum() == sheet.shown.size
