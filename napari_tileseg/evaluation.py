@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.io.pairs import labelled_images
+from napari_tileseg.io.folders import labelled_images
 from napari_tileseg.training.evaluate import Evaluation, compare
 from napari_tileseg.training.samples import check_foreground
 

@@ -48,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the figures."""
     settings = settings_from(args, RunSettings)
     from napari_tileseg.evaluation import check_masks, stream_evaluation
-    from napari_tileseg.io.pairs import labelled_images, pair_files
+    from napari_tileseg.io.folders import labelled_images
+    from napari_tileseg.io.layouts import by_name
     from napari_tileseg.training.evaluate import Evaluation
 
-    total = len(pair_files(args.images, args.masks))
+    total = len(by_name(args.images, args.masks).pairs)
     model = read_model(args, args.model)
     check_masks(model, args.images, args.masks)
     found = []

@@ -12,7 +12,7 @@ from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, NormalisationKind, Task
 from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.io.checkpoints import load_model
-from napari_tileseg.io.pairs import labelled_images
+from napari_tileseg.io.folders import labelled_images
 from napari_tileseg.training.samples import Sample
 from napari_tileseg.training.start import ARCHITECTURE, ENCODER, new_network, with_background
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from napari_tileseg.errors import ImageError, ModelFitError
-from napari_tileseg.io.pairs import labelled_images, pair_files
+from napari_tileseg.io.folders import labelled_images
+from napari_tileseg.io.layouts import by_name
 
 
 def _write(path: Path, values: np.ndarray) -> None:
@@ -25,8 +26,11 @@ def test_files_pair_up_by_name_without_suffix(folders: tuple[Path, Path]) -> Non
     images, masks = folders
     (masks / "a.png").rename(masks / "a.ome.png")
     (masks / ".hidden").touch()
-    pairs = pair_files(images, masks)
-    assert [(i.name, m.name) for i, m in pairs] == [("a.png", "a.ome.png"), ("b.png", "b.png")]
+    pairs = by_name(images, masks).pairs
+    assert [(one.image.name, one.mask.name) for one in pairs] == [
+        ("a.png", "a.ome.png"),
+        ("b.png", "b.png"),
+    ]
 
 
 def test_pixels_and_masks_are_read(folders: tuple[Path, Path]) -> None:
@@ -48,22 +52,22 @@ def test_every_file_without_its_other_half_is_named(folders: tuple[Path, Path]) 
     images, masks = folders
     (masks / "a.png").rename(masks / "c.png")
     with pytest.raises(ModelFitError, match=r"no mask for a\.png; no image for c\.png"):
-        pair_files(images, masks)
+        by_name(images, masks)
 
 
 def test_two_files_of_one_name_are_refused(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     (images / "a.tif").touch()
     with pytest.raises(ModelFitError, match=r"a\.png and a\.tif"):
-        pair_files(images, masks)
+        by_name(images, masks)
 
 
 def test_missing_and_empty_folders_are_said(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="There is no folder"):
-        pair_files(tmp_path / "none", tmp_path)
+        by_name(tmp_path / "none", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="is empty"):
-        pair_files(tmp_path / "empty", tmp_path / "empty")
+        by_name(tmp_path / "empty", tmp_path / "empty")
 
 
 def test_arrays_pair_up_by_position() -> None:
