@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TilesegError(Exception):
     """Base of everything a person can meet; its text is written for that person."""
@@ -31,8 +33,20 @@ class DeviceError(TilesegError):
     """A device does not exist, cannot do what was asked, or ran out of memory."""
 
 
+class NotBetterError(TilesegError):
+    """What a model has learnt makes it no better; `verdict` holds the figures and the model."""
+
+    def __init__(self, message: str, verdict: Any = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
 class OutputError(TilesegError):
     """A result cannot be written; what was there before is untouched."""
+
+
+class ProjectError(TilesegError):
+    """The work on an image cannot be saved, or saved work cannot be opened."""
 
 
 class Cancelled(TilesegError):

@@ -1,0 +1,387 @@
+"""The work on one image in a folder: labels, what a person said, classes, models, history.
+
+Facts are small files that are replaced in one step; labels are records that are appended. So
+the folder can be read whatever moment the program ends at, and costs what was touched.
+"""
+
+from __future__ import annotations
+
+import time
+from math import prod
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from napari_tileseg.annotation.sparse import chunk_region, shape_of
+from napari_tileseg.errors import ProjectError
+from napari_tileseg.io.locks import take_lock
+from napari_tileseg.io.project_facts import (
+    gone,
+    not_saved,
+    read_facts,
+    read_history,
+    write_facts,
+    write_history,
+)
+from napari_tileseg.io.project_log import Log
+from napari_tileseg.io.project_models import (
+    MODELS,
+    copy_model,
+    load_stored,
+    model_file,
+    store_model,
+)
+from napari_tileseg.io.project_place import FACTS, ImageIdentity, is_project
+from napari_tileseg.io.project_planes import Planes, chunk_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from napari_tileseg.annotation.model_sheet import Words
+    from napari_tileseg.annotation.sparse import Region
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.io.project_log import Key
+
+_LABELS, _LOCK = "labels", ".lock"
+_ATTEMPTS = 5
+
+
+class ProjectInUse(ProjectError):
+    """Somebody else writes to a project."""
+
+
+class Chunk(NamedTuple):
+    """One chunk of the labels of one layer.
+
+    Attributes
+    ----------
+    sheet
+        The number of the layer in the project.
+    shape
+        Of all labels of the layer.
+    at
+        Its place: 256 x 256 px over the last two axes.
+    words
+        All that was said about it.
+    """
+
+    sheet: int
+    shape: tuple[int, ...]
+    at: tuple[int, ...]
+    words: Words
+
+
+class Project:
+    """One project folder that is open; made by `create` or `open`.
+
+    Any thread may call its methods.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    read_only
+        Whether nothing is ever written to it.
+    """
+
+    def __init__(self, path: Path, lock: BinaryIO | None) -> None:
+        self.path = path
+        self.read_only = lock is None
+        self._lock = lock
+        self._busy = RLock()
+        self._facts = read_facts(path)
+        self._history = read_history(path)
+        self._damaged = 0
+        self._log = _opened_log(path / _LABELS, writable=lock is not None)
+        # what was being renumbered when the program ended counts as before
+        self._log.keep_only({one["id"] for one in self.sheets})
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, Any]) -> Self:
+        """Make a project in a folder that is not there, or is empty, and open it.
+
+        Raises
+        ------
+        ProjectInUse
+            If somebody else is making one there.
+        ProjectError
+            If there is something else, or it cannot be written.
+        """
+        if is_project(path):
+            raise ProjectError(f"'{path}' holds saved work already. Choose another name.")
+        try:
+            for folder in (path, path / _LABELS, path / MODELS):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_saved(path, error) from error
+        if {one.name for one in path.iterdir()} - {_LABELS, MODELS, _LOCK}:
+            raise ProjectError(f"'{path}' holds other files. Choose another name.")
+        lock = _locked(path)
+        try:
+            write_facts(path, {"created": _now(), **facts})
+            return cls(path, lock)
+        except (ProjectError, OSError):
+            lock.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+        """Open a project.
+
+        Raises
+        ------
+        ProjectInUse
+            If somebody else writes to it; it can be opened read-only.
+        ProjectError
+            If there is none, it is damaged or of a newer version, or cannot be read or written.
+        """
+        read_facts(path)  # what it is comes before who uses it
+        lock = None if read_only else _locked(path)
+        try:
+            return cls(path, lock)
+        except (ProjectError, OSError) as error:
+            if lock is not None:
+                lock.close()
+            if isinstance(error, OSError):
+                raise ProjectError(
+                    f"'{path}' cannot be read ({error.strerror or error}). "
+                    "Check that you may read it, and that the disk is connected."
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """Let others write to the folder."""
+        with self._busy:
+            self._log.close()
+            if self._lock is not None:
+                self._lock.close()
+
+    # facts
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the project says about itself; a copy."""
+        return dict(self._facts)
+
+    @property
+    def image(self) -> ImageIdentity:
+        """The image that it is about."""
+        try:
+            return ImageIdentity.from_facts(self._facts["image"])
+        except (KeyError, TypeError) as error:
+            raise ProjectError(
+                f"'{self.path / FACTS}' is damaged: it does not say which image it is about. "
+                "Put the file back from a copy of the folder."
+            ) from error
+
+    def set_facts(self, facts: Mapping[str, Any]) -> None:
+        """Replace some of the facts; the others stay.
+
+        Raises
+        ------
+        ProjectError
+            If they cannot be written; then the former ones hold.
+        """
+        with self._busy:
+            changed = {**self._facts, **facts}
+            if changed != self._facts:
+                self._require_writable()
+                write_facts(self.path, changed)
+                self._facts = changed
+                self._log.keep_only(self._known_sheets())
+
+    # labels
+
+    @property
+    def sheets(self) -> list[dict[str, Any]]:
+        """What is known about each layer: its "id", its "shape", and more; copies."""
+        return [dict(one) for one in self._facts.get("sheets", ())]
+
+    def _known_sheets(self) -> set[int]:
+        numbers = [one.get(name) for one in self.sheets for name in ("id", "next")]
+        return {number for number in numbers if number is not None}
+
+    @property
+    def damaged(self) -> int:
+        """How many chunks were found damaged so far; an earlier state takes their place."""
+        return self._damaged + self._log.damaged
+
+    def write(self, chunks: Iterable[Chunk]) -> None:
+        """Save chunks, and wait until they would outlast a loss of power.
+
+        Raises
+        ------
+        ProjectError
+            If they cannot be written; then none of them counts.
+        """
+        records = [
+            ((one.sheet, _number(one.at, one.shape)), Planes.of(one.words).to_bytes())
+            for one in chunks
+        ]
+        with self._busy:
+            self._require_writable()
+            needed = [(key, content) for key, content in records if content or key in self._log]
+            if not needed:
+                return
+            try:
+                self._log.append(needed)
+            except OSError as error:
+                raise not_saved(self.path, error) from error
+
+    def read(self, sheet: int, shape: Sequence[int]) -> Iterator[tuple[Region, Words]]:
+        """Yield what was said about the chunks of a layer; damaged ones are counted.
+
+        Parameters
+        ----------
+        sheet
+            The number of the layer.
+        shape
+            Of all its labels.
+
+        Raises
+        ------
+        ProjectError
+            If the files cannot be read.
+        """
+        grid = chunk_grid(shape)
+        for key in sorted(key for key in self._log if key[0] == sheet):
+            if key[1] >= prod(grid):
+                self._damaged += 1
+                continue
+            index = tuple(int(at) for at in np.unravel_index(key[1], grid))
+            region = chunk_region(index, tuple(shape))
+            content = self._content(key)
+            try:
+                planes = Planes.from_bytes(content, shape_of(region))
+            except ProjectError:
+                self._damaged += 1
+            else:
+                yield region, planes.words(shape_of(region))
+
+    def _content(self, key: Key) -> bytes:
+        try:
+            with self._busy:
+                return self._log.read(key)
+        except OSError as error:
+            raise ProjectError(
+                f"The labels saved in '{self.path}' cannot be read ({error.strerror or error}). "
+                "Connect the disk, and open them again."
+            ) from error
+
+    # models and history
+
+    def write_model(self, network: Network, facts: Mapping[str, Any]) -> str:
+        """Save a network, and a few facts about it, under the digest of its file.
+
+        Returns
+        -------
+        The sha256 of the file, as hexadecimal digits.
+
+        Raises
+        ------
+        CheckpointError
+            If the network does not know how to be built again.
+        ProjectError
+            If it cannot be written.
+        """
+        with self._busy:
+            self._require_writable()
+            sha256 = store_model(self.path / MODELS, network)
+            self.set_facts({"models": {**self._facts.get("models", {}), sha256: dict(facts)}})
+        return sha256
+
+    def read_model(self, sha256: str) -> Network:
+        """Load a network that was saved here.
+
+        Raises
+        ------
+        ProjectError
+            If it is not there, or is not any more what was saved.
+        CheckpointError
+            If it cannot be used.
+        """
+        return load_stored(self.model_path(sha256), sha256)
+
+    def model_path(self, sha256: str) -> Path:
+        """Return where a model is kept, whether it is there or not."""
+        return model_file(self.path / MODELS, sha256)
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The facts about the models that were saved here, by their digests."""
+        return dict(self._facts.get("models", {}))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What happened, the oldest first; copies of what was added."""
+        return list(self._history)
+
+    def add_history(self, entry: Mapping[str, Any]) -> None:
+        """Write down that something happened, with the time ("at") if it does not say one.
+
+        Raises
+        ------
+        ProjectError
+            If it cannot be written; then it is not in the history.
+        """
+        with self._busy:
+            self._require_writable()
+            history = [*self._history, {"at": _now(), **entry}]
+            write_history(self.path, history)
+            self._history = history
+
+    def take_along(self, other: Project) -> None:
+        """Copy the models and the history of another project.
+
+        Raises
+        ------
+        ProjectError
+            If they cannot be read or written.
+        """
+        with self._busy:
+            for sha256 in other.models:
+                copy_model(other.model_path(sha256), self.model_path(sha256))
+            write_history(self.path, other.history)
+            self._history = other.history
+            self.set_facts({"models": other.models})
+
+    # what keeps it whole
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise ProjectInUse(f"'{self.path}' is open read-only here.")
+        if not (self.path / FACTS).is_file() or not self._log.is_there():
+            raise gone(self.path)
+
+
+def _locked(path: Path) -> BinaryIO:
+    try:
+        lock = take_lock(path / _LOCK)
+    except OSError as error:
+        raise not_saved(path, error) from error
+    if lock is None:
+        raise ProjectInUse(f"Another napari window is working on '{path}'.")
+    return lock
+
+
+def _opened_log(folder: Path, *, writable: bool) -> Log:
+    """Open the labels; somebody who writes to them may clear files away meanwhile."""
+    for _ in range(_ATTEMPTS):
+        try:
+            if writable:
+                folder.mkdir(exist_ok=True)
+            return Log(folder, writable=writable)
+        except FileNotFoundError:
+            time.sleep(0.1)
+    return Log(folder, writable=writable)
+
+
+def _number(index: tuple[int, ...], shape: Sequence[int]) -> int:
+    return int(np.ravel_multi_index(index, chunk_grid(shape)))
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
