@@ -23,6 +23,7 @@ BENCHMARKS = {
     "own_cost": "what a tile costs besides reading and the network",
     "memory": "peak memory on huge images that are made as they are read, 4 classes",
     "memory20": "the same with 20 classes; takes long, so it runs only if named",
+    "estimates": "time and memory that are told before a run, against what it takes",
     "interruption": "killed at random moments and gone on with; short of memory",
     "order": "the same result in any order, after any stop, with any batch size",
     "volume": "100 classes in a volume, against MONAI (its issue #6427)",
