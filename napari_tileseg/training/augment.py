@@ -63,7 +63,7 @@ class Augmentation:
     def margin(self) -> float:
         """How much larger a crop has to be than the patch, so that no variant lacks pixels."""
         angle = math.radians(min(self.turn * self.strength, 45.0))
-        return (math.cos(angle) + math.sin(angle)) / self.scale[0] ** self.strength
+        return float((math.cos(angle) + math.sin(angle)) / self.scale[0] ** self.strength)
 
     def __call__(
         self, images: Tensor, masks: Tensor, size: int, generator: torch.Generator

@@ -1,8 +1,4 @@
-"""Every knob once: its default, bounds, label, unit and help stand together here.
-
-The form in the dock, the options of the command line and the settings saved with a
-result are all made from these frozen classes, so they cannot disagree.
-"""
+"""How one image is segmented."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from dataclasses import dataclass
 
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.knobs import Choice, Settings, knob
+from napari_tileseg.settings.precision import Precision
 
 
 class Blend(Choice):
@@ -45,15 +42,6 @@ class Mode(Choice):
     def crops(self) -> bool:
         """Whether each pixel comes from one tile, so that there is nothing to blend."""
         return self in (Mode.EXACT, Mode.CALIBRATED, Mode.FROZEN_NORM)
-
-
-class Precision(Choice):
-    """The number format the network computes in; merging is always exact."""
-
-    AUTO = "auto", "Automatic", "half precision where a comparison shows it faster and harmless"
-    FP32 = "fp32", "Full (fp32)", "32-bit floating point"
-    BF16 = "bf16", "Half (bf16)", "faster on recent devices; a few pixels may differ"
-    FP16 = "fp16", "Half (fp16)", "faster on GPUs; a few pixels may differ"
 
 
 class Tta(Choice):
@@ -195,54 +183,3 @@ class RunSettings(Settings):
                 f"There is nothing to blend ({self.blend}) in mode '{self.mode}': "
                 "leave out the blending or choose mode 'blend'."
             )
-
-
-class Loss(Choice):
-    """What a network is trained to make small; `training.losses` computes it."""
-
-    DICE_CE = "dice+ce", "Dice + cross-entropy", "right areas and sure answers; a good default"
-    CE = "ce", "Cross-entropy", "sure answers, each pixel counts the same"
-    DICE = "dice", "Dice", "right areas, each class counts the same however rare it is"
-
-
-@dataclass(frozen=True, repr=False)
-class TrainSettings(Settings):
-    """How a network is trained from folders of images and masks."""
-
-    minutes: float | None = knob(
-        None, "Time", "When to stop at the latest.", unit="min", minimum=0.01, automatic="no limit"
-    )
-    epochs: int | None = knob(
-        None,
-        "Epochs",
-        "How often, on average, every place is seen.",
-        unit="passes",
-        minimum=1,
-        automatic="50, or what fits into the time",
-    )
-    patch: int = knob(
-        512,
-        "Patch",
-        "The size of the pieces the network learns from.",
-        unit="px",
-        minimum=32,
-        maximum=4096,
-        step=32,
-    )
-    batch: int = knob(4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256)
-    loss: Loss = knob(Loss.DICE_CE, "Loss", "What the network is trained to make small.")
-    learning_rate: float = knob(
-        1e-3, "Learning rate", "How far one step goes, at its highest.", minimum=1e-7, maximum=1.0
-    )
-    augment: bool = knob(
-        True,
-        "Variants",
-        "Also learn from turned, scaled, brighter, noisier variants of each piece.",
-    )
-    seed: int = knob(0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0)
-    device: str = knob("auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.")
-    precision: Precision = knob(
-        Precision.AUTO,
-        "Precision",
-        "The number format of the network; automatic is bf16 where the device is fast in it.",
-    )

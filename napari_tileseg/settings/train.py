@@ -1,0 +1,51 @@
+"""How a network is trained from folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_tileseg.knobs import knob
+from napari_tileseg.settings.losses import LossSettings
+from napari_tileseg.settings.precision import Precision
+
+
+@dataclass(frozen=True, repr=False)
+class TrainSettings(LossSettings):
+    """How a network is trained from folders of images and masks."""
+
+    minutes: float | None = knob(
+        None, "Time", "When to stop at the latest.", unit="min", minimum=0.01, automatic="no limit"
+    )
+    epochs: int | None = knob(
+        None,
+        "Epochs",
+        "How often, on average, every place is seen.",
+        unit="passes",
+        minimum=1,
+        automatic="50, or what fits into the time",
+    )
+    patch: int = knob(
+        512,
+        "Patch",
+        "The size of the pieces the network learns from.",
+        unit="px",
+        minimum=32,
+        maximum=4096,
+        step=32,
+    )
+    batch: int = knob(4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256)
+    learning_rate: float = knob(
+        1e-3, "Learning rate", "How far one step goes, at its highest.", minimum=1e-7, maximum=1.0
+    )
+    augment: bool = knob(
+        True,
+        "Variants",
+        "Also learn from turned, scaled, brighter, noisier variants of each piece.",
+    )
+    seed: int = knob(0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0)
+    device: str = knob("auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.")
+    precision: Precision = knob(
+        Precision.AUTO,
+        "Precision",
+        "The number format of the network; automatic is bf16 where the device is fast in it.",
+    )
