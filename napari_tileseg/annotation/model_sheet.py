@@ -59,6 +59,8 @@ class ModelSheet:
     ----------
     corrected, reviewed, vouched
         Pixels whose label a person gave; that she declared right; either. To be read only.
+    renumbered
+        How often the labels got other numbers: whoever saves them has to save all of them then.
     """
 
     def __init__(self, shown: Labels, *, counts: npt.NDArray[np.int64] | None = None) -> None:
@@ -73,6 +75,7 @@ class ModelSheet:
         self._counts = histogram(shown) if counts is None else counts.copy()
         self._vouched_counts = np.zeros(256, np.int64)
         self._changed: set[tuple[int, ...]] = set()
+        self.renumbered = 0
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Self:

@@ -210,6 +210,7 @@ class Sheet(ModelSheet):
         self._under.change(change.table)
         self._counts = change.counts(self._counts)
         self._vouched_counts = change.counts(self._vouched_counts)
+        self.renumbered += 1
 
 
 def _spread(mask: Mask, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
