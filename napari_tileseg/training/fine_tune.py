@@ -25,7 +25,7 @@ from napari_tileseg.training.new_classes import with_classes
 from napari_tileseg.training.proof import judge, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from torch import Tensor
 
@@ -85,6 +85,7 @@ def fine_tune(
     active: Network | None = None,
     classes: Sequence[ClassInfo] | None = None,
     meaning: Sequence[int] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Generator[TeachReport, None, None]:
     """Teach a copy of a network what a person vouched for, and prove whether it helped.
 
@@ -105,6 +106,8 @@ def fine_tune(
     classes, meaning
         The classes of the labels, if they are no longer those of the model in use, and which
         one each class of it has become; see `with_classes`.
+    should_stop
+        Asked after every step whether that was enough; what was learnt by then is judged.
 
     Yields
     ------
@@ -127,7 +130,7 @@ def fine_tune(
         start = with_classes(start, classes, meaning if start is active else None)
     _check(start, lessons, settings)
     with memory_errors_explained(resolve_device(settings.device)):
-        yield from _Teacher(start, active, lessons, settings, meaning).run()
+        yield from _Teacher(start, active, lessons, settings, meaning).run(should_stop)
 
 
 def _check(network: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
@@ -189,7 +192,7 @@ class _Teacher:
         )
         self._learner.anchor = Anchor(module, settings.anchor)
 
-    def run(self) -> Iterator[TeachReport]:
+    def run(self, should_stop: Callable[[], bool] | None = None) -> Iterator[TeachReport]:
         before = self._judged(self._active, self._meaning)
         yield TeachReport(0, 0, 0.0, self._seconds, math.nan, before)
         judging = self._seconds
@@ -199,6 +202,8 @@ class _Teacher:
         report = TeachReport(0, 0, 0.0, self._seconds, math.nan)
         for report in self._steps(sampler, end):
             yield report
+            if should_stop is not None and should_stop():
+                break
         candidate = self._learner.own_copy()
         after = self._judged(candidate, None)
         found = verdict(candidate, before, after, self._split.missing)
