@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.session.knowledge import Knowledge
+from napari_tileseg.session.learning import Learning
 from napari_tileseg.session.notice import Notice, Severity, notice_of
 from napari_tileseg.session.pace import Pace
 from napari_tileseg.session.planning import cost_of, plan_facts
@@ -36,6 +37,9 @@ class Session(Knowledge):
         self._pace = Pace(0, clock)
         self._classes_of: Network | None = None
         self._export_notice: Notice | None = None
+        self.learning = Learning(
+            lambda: self._wanted.teaching, lambda known: self._update(teaching=known)
+        )
 
     # what is chosen
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg.session import texts
+from napari_tileseg.session.teach_view import TeachView, resolve_teaching
 from napari_tileseg.session.wanted import State
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class View:
     can_export: bool
     export_line: str
     export_result: str
+    teach: TeachView
     classes: tuple[ClassRow, ...]
     notice: Notice | None
 
@@ -88,6 +90,7 @@ def resolve(wanted: Wanted) -> View:
         can_export=wanted.has_labels and not busy and wanted.exporting is None,
         export_line=texts.export_line(wanted),
         export_result=texts.export_result(wanted),
+        teach=resolve_teaching(wanted),
         classes=texts.class_rows(wanted),
         notice=wanted.notice,
     )

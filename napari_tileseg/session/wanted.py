@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_tileseg.session.teaching import TeachState
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -103,4 +104,5 @@ class Wanted:
     has_labels: bool = False
     exported: Exported | None = None
     exporting: Path | None = None
+    teaching: TeachState = field(default_factory=TeachState)
     notice: Notice | None = None
