@@ -10,13 +10,13 @@ from __future__ import annotations
 import weakref
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from weakref import WeakSet
 
     import numpy.typing as npt
@@ -119,6 +119,13 @@ def is_drawing(layer: Labels) -> bool:
 def commit_staged(layer: Labels) -> None:
     """Make the edits of a drag undoable that ended in an error instead of its own end."""
     layer._commit_staged_history()
+
+
+def replace_history(layer: Labels, become: Callable[[Any], Any]) -> None:
+    """Let every edit that can be undone or redone become another one."""
+    for steps in (layer._undo_history, layer._redo_history):
+        for index, strokes in enumerate(steps):
+            steps[index] = [become(stroke) for stroke in strokes]
 
 
 @contextmanager

@@ -14,29 +14,27 @@ from napari.utils import DirectLabelColormap
 from napari.utils.events import Event
 
 from napari_tileseg.annotation.sheet import Sheet
-from napari_tileseg.annotation.sparse import bounding, box_around
-from napari_tileseg.annotation.values import NOT_COMPUTED, as_uint8, whole_numbers
-from napari_tileseg.errors import ImageError, ModelFitError
+from napari_tileseg.annotation.sparse import box_around
+from napari_tileseg.annotation.values import NOT_COMPUTED, as_uint8
+from napari_tileseg.errors import ImageError
 from napari_tileseg.viewer import internals
+from napari_tileseg.viewer.painted import PaintedLabels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import numpy.typing as npt
 
-    from napari_tileseg.annotation.edits import Stroke
+    from napari_tileseg.annotation.relabelling import Relabelling
     from napari_tileseg.annotation.sparse import Region
-    from napari_tileseg.annotation.vouched import VouchedPixels
     from napari_tileseg.engine.spec import ClassInfo
 
     Mask = npt.NDArray[np.bool_]
 
 _UNKNOWN_COLOUR = "#808080"
-_NO_LABEL = -1
-"""A label that no pixel shows: napari fills nothing where the new label is shown already."""
 
 
-class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
+class SegmentationLabels(PaintedLabels):
     """Labels that a model streams into and a person corrects; the person's pixels stay.
 
     Painting, filling, polygons and erasing vouch for the pixels they cover; undo takes that
@@ -57,7 +55,8 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
     Notes
     -----
     `events.vouched_changed` fires after pixels were vouched for or released, with the region
-    (one slice an axis) as its `value`.
+    (one slice an axis) as its `value`. `renumbered` counts how often all labels were given other
+    numbers because classes were merged or deleted.
     """
 
     def __init__(self, data: Any, *, classes: Sequence[ClassInfo], **options: Any) -> None:
@@ -65,6 +64,7 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         self._classes = tuple(classes)
         self._hidden: frozenset[int] = frozenset()
         self._replaced = False
+        self.renumbered = 0
         super().__init__(
             self._sheet.shown,
             colormap=_colormap(self._classes, self._hidden),
@@ -154,151 +154,14 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         """Return a copy of the labels of the newest run and of the person; 255 elsewhere."""
         return self._sheet.result(region or _everything(self.data.shape))
 
+    def vouched_areas(self) -> npt.NDArray[np.int64]:
+        """Return (classes,) how many pixels of each class a person vouches for."""
+        return self._sheet.vouched_counts[: len(self._classes)]
+
     def areas(self) -> npt.NDArray[np.int64]:
         """Return (classes + 1,) how many pixels show each class; the last: not computed."""
         counts = self._sheet.counts
         return np.append(counts[: len(self._classes)], counts[NOT_COMPUTED])
-
-    # -- the person --------------------------------------------------------------------------
-
-    @property
-    def vouched(self) -> VouchedPixels:
-        """The pixels that a person vouched for; to be read, changed by the methods here."""
-        return self._sheet.vouched
-
-    def vouch(
-        self,
-        region: Region,
-        mask: Mask | None = None,
-        labels: npt.NDArray[np.uint8] | None = None,
-    ) -> None:
-        """Vouch for pixels as a person, with one undo step.
-
-        Parameters
-        ----------
-        region
-            In data coordinates, one slice an axis with explicit bounds.
-        mask
-            Which pixels of the region; None: all.
-        labels
-            What they are, of the region's shape; None: as they are shown, where computed.
-
-        Raises
-        ------
-        ModelFitError
-            One of `labels` is no class; nothing is written.
-        """
-        shown = self.data[region]
-        chosen = np.ones(shown.shape, np.bool_) if mask is None else mask
-        if labels is None:
-            chosen = chosen & (shown != NOT_COMPUTED)
-        else:
-            self._check_labels(labels[chosen])
-        self._do(self._sheet.painting(region, chosen, shown.copy() if labels is None else labels))
-
-    def release(self, region: Region, mask: Mask | None = None) -> None:
-        """Take back all vouching in a region, with one undo step; the model's word shows."""
-        self._do(self._sheet.releasing(region, mask))
-
-    def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
-        """Write labels at a numpy multi-index as a person does, with one undo step.
-
-        Raises
-        ------
-        ModelFitError
-            One of the labels is no class; nothing is written.
-        """
-        self._check_labels(value)
-        spots = np.broadcast_arrays(*indices)
-        if not spots[0].size:
-            return
-        inside = tuple(
-            np.where(s < 0, s + n, s) for s, n in zip(spots, self.data.shape, strict=True)
-        )
-        region = internals.box_of(inside)
-        relative = tuple(s - axis.start for s, axis in zip(inside, region, strict=True))
-        labels = self.data[region].copy()
-        mask = np.zeros(labels.shape, np.bool_)
-        labels[relative] = value
-        mask[relative] = True
-        self._do(self._sheet.painting(region, mask, labels), show=refresh)
-
-    def _check_labels(self, labels: npt.ArrayLike) -> None:
-        for label in np.unique(whole_numbers(labels)):
-            self._validate_label_in_range(int(label))
-
-    def _do(self, stroke: Stroke | None, *, show: bool = True) -> None:
-        if stroke is not None:
-            self._apply([stroke], show=show)
-            internals.add_to_history(self, stroke)
-
-    def _apply(self, strokes: Sequence[Stroke], *, show: bool = True) -> None:
-        if not strokes:
-            return
-        for stroke in strokes:
-            self._sheet.apply(stroke)
-        region = bounding(stroke.region for stroke in strokes)
-        if show:
-            internals.show_part(self, region)
-        self.events.vouched_changed(value=region)
-
-    # -- napari's tools: the hooks through which brush, fill, polygon and undo come ----------
-
-    def _apply_mask_to_data(
-        self, data: npt.NDArray[np.uint8], mask: Mask, new_label: int, volume_slice: Region
-    ) -> Mask | None:
-        chosen = np.broadcast_to(mask, data.shape)
-        if self.preserve_labels:
-            free = internals.paintable_label(self, new_label)
-            # what is not computed is as free to paint on as background
-            chosen = chosen & ((data == free) | ((data == NOT_COMPUTED) & (free == 0)))
-        stroke = self._sheet.painting(volume_slice, chosen, new_label)
-        self._do(stroke, show=False)  # napari shows it itself, once for all dabs of a mouse move
-        return None if stroke is None else stroke.mask_in(volume_slice)
-
-    def _get_flood_mask_and_bbox(
-        self, coord: Sequence[float], new_label: int, dims_to_paint: list[int]
-    ) -> Any:
-        spot = tuple(slice(c, c + 1) for c in np.round(coord).astype(int).tolist())
-        if internals.is_drawing(self) and (self.data[spot] == new_label).all():
-            return None  # the mouse moves on over what this very drag has filled
-        # which pixels may be painted is decided for all tools alike, in _apply_mask_to_data
-        with internals.any_label_may_be_filled(self):
-            return super()._get_flood_mask_and_bbox(coord, _NO_LABEL, dims_to_paint)
-
-    def _load_history(self, before: Any, after: Any, undoing: bool = True) -> None:
-        if internals.is_drawing(self):
-            return  # the strokes of a drag are one step, which is not there before its end
-        internals.commit_staged(self)
-        if not before:
-            return
-        strokes = list(reversed(before.pop()))
-        after.append(strokes)
-        self._apply([stroke.inverse() if undoing else stroke for stroke in strokes])
-        internals.update_thumbnail(self)
-
-    def _abort_stroke(self) -> None:
-        staged: list[Any] = internals.take_staged(self)
-        self._apply([stroke.inverse() for stroke in reversed(staged)])
-
-    def _validate_label_in_range(self, label: int) -> None:
-        if not 0 <= label < len(self._classes):
-            names = ", ".join(f"{i} {info.name}" for i, info in enumerate(self._classes))
-            raise ModelFitError(f"There is no class {label} in '{self.name}'. There are: {names}.")
-
-    def _calculate_value_from_ray(self, values: npt.NDArray[np.uint8]) -> Any:
-        return super()._calculate_value_from_ray(np.where(values == NOT_COMPUTED, 0, values))
-
-    @property
-    def selected_label(self) -> int:
-        """The class that painting writes; always one of `classes`."""
-        return int(self._selected_label)
-
-    @selected_label.setter
-    def selected_label(self, selected_label: int) -> None:
-        # napari's keys "next label" and "new label" count on beyond the classes
-        nearest = min(max(0, int(selected_label)), len(self._classes) - 1)
-        Labels.selected_label.fset(self, nearest)
 
     # -- classes -----------------------------------------------------------------------------
 
@@ -320,6 +183,23 @@ class SegmentationLabels(Labels):  # type: ignore[misc]  # napari has no types
         self.features = _features(self._classes)
         self.colormap = _colormap(self._classes, self._hidden)
         self.selected_label = self.selected_label
+
+    def relabel(self, change: Relabelling, classes: Sequence[ClassInfo]) -> None:
+        """Merge or delete classes: model, person and the strokes that can be undone follow.
+
+        This itself cannot be undone. A stroke that is undone or redone later has the class that
+        became of its own; what was painted in a class that is deleted is not vouched for any
+        more, because nobody said what it is instead.
+        """
+        internals.commit_staged(self)
+        chosen = int(change.table[self.selected_label])
+        self._sheet.relabel(change)
+        internals.replace_history(self, lambda stroke: stroke.relabelled(change))
+        self.renumbered += 1
+        self.set_classes(classes)
+        self.selected_label = chosen
+        self.refresh(extent=False, thumbnail=True, highlight=False)
+        self.events.vouched_changed(value=_everything(self.data.shape))
 
     def set_hidden(self, indices: Collection[int]) -> None:
         """Leave some classes out of the drawing; nothing of their pixels changes."""

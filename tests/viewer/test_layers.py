@@ -10,6 +10,7 @@ from napari.layers._layer_actions import _convert_dtype
 from napari.layers.labels.labels import _MaskedPaintAtom
 
 from napari_tileseg.annotation.edits import Stroke
+from napari_tileseg.annotation.relabelling import Relabelling
 from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.engine.spec import ClassInfo, default_classes
 from napari_tileseg.errors import ImageError, ModelFitError
@@ -77,12 +78,12 @@ def _by_index_with_values(layer):
     layer.data_setitem((np.array([20, 20]), np.array([20, 21])), np.array([3, 2]))
 
 
-def _vouch(layer):
-    layer.vouch((slice(15, 25), slice(15, 25)))
+def _review(layer):
+    layer.review((slice(15, 25), slice(15, 25)))
 
 
 @pytest.mark.parametrize(
-    "tool", [_brush, _bucket, _polygon, _erase, _by_index, _by_index_with_values, _vouch]
+    "tool", [_brush, _bucket, _polygon, _erase, _by_index, _by_index_with_values, _review]
 )
 def test_every_tool_vouches_and_undo_shows_the_newest_label_of_the_model(tool):
     layer = _layer()
@@ -199,7 +200,7 @@ def test_listeners_hear_of_every_change_of_vouching_with_its_region():
 def test_vouching_for_a_region_leaves_out_what_is_not_computed():
     layer = _layer()
     _fill(layer, 1, (slice(0, 40), slice(0, 10)))
-    layer.vouch(EVERYTHING)
+    layer.review(EVERYTHING)
     assert layer.vouched.count == 400
     layer.release((slice(0, 40), slice(0, 5)))
     assert layer.vouched.count == 200
@@ -398,10 +399,100 @@ def test_writing_a_number_that_is_no_class_is_refused_before_anything_is_written
     layer = _layer()
     with pytest.raises(ModelFitError, match="no class"):
         layer.data_setitem((np.array([1, 2]), np.array([1, 1])), label)
-    with pytest.raises(ModelFitError, match="no class"):
-        layer.vouch((slice(0, 1), slice(0, 2)), labels=np.broadcast_to(label, (1, 2)))
     assert (layer.data == NOT_COMPUTED).all()
     assert layer.vouched.count == 0
+
+
+def test_declaring_right_a_number_that_is_no_class_is_refused_before_anything_is_written():
+    layer = _layer()
+    labels = np.full(SHAPE, NOT_COMPUTED, np.uint8)
+    labels[0, :2] = 1, 7
+    with pytest.raises(ModelFitError, match="no class 7"):
+        layer.review(EVERYTHING, labels=labels)
+    assert layer.vouched.count == 0
+    mask = np.zeros(SHAPE, bool)
+    mask[0, 0] = True
+    assert layer.review(EVERYTHING, mask, labels)
+    assert layer.data[0, 0] == 1
+
+
+def test_a_review_is_undone_and_redone_like_a_stroke():
+    layer = _layer()
+    _fill(layer, 1)
+    layer.paint((20, 20), 2)
+    painted = layer.corrected.count
+    assert layer.review(EVERYTHING)
+    assert not layer.review(EVERYTHING)
+    _fill(layer, 3)
+    assert layer.areas().tolist() == [0, 2000 - painted, painted, 0, 0]
+    layer.undo()
+    assert layer.areas().tolist() == [0, 0, painted, 2000 - painted, 0]
+    layer.redo()
+    assert layer.reviewed.count == 2000
+    assert layer.unreview((slice(0, 40), slice(0, 10)))
+    assert layer.reviewed.count == 1600
+    layer.undo()
+    layer.undo()
+    layer.undo()
+    assert layer.vouched.count == 0
+    assert (layer.data == 3).all()
+
+
+def test_what_is_put_back_is_shown_and_cannot_be_undone():
+    layer = _layer()
+    _fill(layer, 1)
+    layer.paint((20, 20), 2)
+    layer.review((slice(0, 5), slice(0, 50)))
+    words = layer.sheet.words(EVERYTHING)
+    other = _layer()
+    other.paint((1, 1), 3)
+    heard = []
+    other.events.vouched_changed.connect(lambda event: heard.append(event.value))
+    other.restore(EVERYTHING, *words)
+    assert heard == [EVERYTHING]
+    other.undo()
+    np.testing.assert_array_equal(other.data, layer.data)
+    assert other.vouched_areas().tolist() == layer.vouched_areas().tolist()
+    _fill(other, 2)
+    assert other.reviewed.count == 250
+    assert (other.data[:5] == 1).all()
+
+
+def test_merging_classes_changes_model_person_and_what_undo_brings_back():
+    layer = _layer()
+    _fill(layer, 3)
+    layer.paint((20, 20), 1)
+    layer.paint((20, 20), 2)
+    count = layer.vouched.count
+    layer.selected_label = 3
+    layer.relabel(Relabelling.merging(1, into=2), (CLASSES[0], *CLASSES[2:]))
+    assert layer.areas().tolist() == [0, count, 2000 - count, 0]
+    assert layer.selected_label == 2
+    assert layer.renumbered == 1
+    layer.undo()
+    assert layer.data[20, 20] == 1  # it was "myelin", which "axon" has taken in
+    layer.undo()
+    assert (layer.data == 2).all()
+    layer.redo()
+    assert layer.vouched_areas().tolist() == [0, count, 0]
+
+
+def test_deleting_a_class_takes_back_the_vouching_for_its_pixels():
+    layer = _layer()
+    _fill(layer, 2)
+    layer.paint((20, 20), 3)
+    count = layer.vouched.count
+    layer.paint((5, 40), 1)
+    layer.relabel(Relabelling.deleting(3), CLASSES[:3])
+    assert layer.vouched.count == count
+    assert layer.data[20, 20] == 2
+    layer.relabel(Relabelling.deleting(2), CLASSES[:2])
+    assert layer.areas().tolist() == [2000 - count, count, 0]
+    layer.undo()
+    layer.undo()
+    assert layer.vouched.count == 0
+    layer.redo()
+    assert layer.vouched.count == 0  # what was painted then has no meaning any more
 
 
 def test_labels_that_cannot_be_written_to_are_copied():
