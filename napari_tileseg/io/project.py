@@ -17,7 +17,6 @@ from napari_tileseg.annotation.sparse import chunk_region, shape_of
 from napari_tileseg.errors import ProjectError
 from napari_tileseg.io.locks import take_lock
 from napari_tileseg.io.project_facts import (
-    gone,
     not_saved,
     read_facts,
     read_history,
@@ -32,7 +31,7 @@ from napari_tileseg.io.project_models import (
     model_file,
     store_model,
 )
-from napari_tileseg.io.project_place import FACTS, ImageIdentity, is_project
+from napari_tileseg.io.project_place import FACTS, LABELS, ImageIdentity, is_project
 from napari_tileseg.io.project_planes import Planes, chunk_grid
 
 if TYPE_CHECKING:
@@ -45,12 +44,16 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
     from napari_tileseg.io.project_log import Key
 
-_LABELS, _LOCK = "labels", ".lock"
+_LOCK = ".lock"
 _ATTEMPTS = 5
 
 
 class ProjectInUse(ProjectError):
     """Somebody else writes to a project."""
+
+
+class ProjectGone(ProjectError):
+    """The folder of a project that is open is not there any more."""
 
 
 class Chunk(NamedTuple):
@@ -95,7 +98,7 @@ class Project:
         self._facts = read_facts(path)
         self._history = read_history(path)
         self._damaged = 0
-        self._log = _opened_log(path / _LABELS, writable=lock is not None)
+        self._log = _opened_log(path / LABELS, writable=lock is not None)
         # what was being renumbered when the program ended counts as before
         self._log.keep_only({one["id"] for one in self.sheets})
 
@@ -113,11 +116,12 @@ class Project:
         if is_project(path):
             raise ProjectError(f"'{path}' holds saved work already. Choose another name.")
         try:
-            for folder in (path, path / _LABELS, path / MODELS):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (path, path / LABELS, path / MODELS):
+                # a folder of a disk that is not connected must not be made on another one
+                folder.mkdir(exist_ok=True)
         except OSError as error:
             raise not_saved(path, error) from error
-        if {one.name for one in path.iterdir()} - {_LABELS, MODELS, _LOCK}:
+        if {one.name for one in path.iterdir()} - {LABELS, MODELS, _LOCK}:
             raise ProjectError(f"'{path}' holds other files. Choose another name.")
         lock = _locked(path)
         try:
@@ -200,6 +204,13 @@ class Project:
         """What is known about each layer: its "id", its "shape", and more; copies."""
         return [dict(one) for one in self._facts.get("sheets", ())]
 
+    def places(self, sheet: int, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return which chunks of a layer are saved."""
+        grid = chunk_grid(shape)
+        with self._busy:
+            numbers = [key[1] for key in self._log if key[0] == sheet and key[1] < prod(grid)]
+        return [tuple(int(at) for at in np.unravel_index(one, grid)) for one in numbers]
+
     def _known_sheets(self) -> set[int]:
         numbers = [one.get(name) for one in self.sheets for name in ("id", "next")]
         return {number for number in numbers if number is not None}
@@ -246,14 +257,9 @@ class Project:
         ProjectError
             If the files cannot be read.
         """
-        grid = chunk_grid(shape)
-        for key in sorted(key for key in self._log if key[0] == sheet):
-            if key[1] >= prod(grid):
-                self._damaged += 1
-                continue
-            index = tuple(int(at) for at in np.unravel_index(key[1], grid))
-            region = chunk_region(index, tuple(shape))
-            content = self._content(key)
+        for at in sorted(self.places(sheet, shape)):
+            region = chunk_region(at, tuple(shape))
+            content = self._content((sheet, _number(at, shape)))
             try:
                 planes = Planes.from_bytes(content, shape_of(region))
             except ProjectError:
@@ -334,7 +340,7 @@ class Project:
             self._history = history
 
     def take_along(self, other: Project) -> None:
-        """Copy the models and the history of another project.
+        """Copy the models of another project, and put its history before the own.
 
         Raises
         ------
@@ -344,9 +350,10 @@ class Project:
         with self._busy:
             for sha256 in other.models:
                 copy_model(other.model_path(sha256), self.model_path(sha256))
-            write_history(self.path, other.history)
-            self._history = other.history
-            self.set_facts({"models": other.models})
+            history = other.history + self.history
+            write_history(self.path, history)
+            self._history = history
+            self.set_facts({"models": {**other.models, **self.models}})
 
     # what keeps it whole
 
@@ -354,7 +361,10 @@ class Project:
         if self.read_only:
             raise ProjectInUse(f"'{self.path}' is open read-only here.")
         if not (self.path / FACTS).is_file() or not self._log.is_there():
-            raise gone(self.path)
+            raise ProjectGone(
+                f"The folder '{self.path}', in which your work was saved, is not there any more. "
+                "The work goes on in memory, and is saved anew as soon as that works."
+            )
 
 
 def _locked(path: Path) -> BinaryIO:

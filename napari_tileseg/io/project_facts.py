@@ -91,14 +91,6 @@ def not_saved(folder: Path, error: OSError) -> ProjectError:
     )
 
 
-def gone(folder: Path) -> ProjectError:
-    """Say that the folder of a project was moved or removed while it was open."""
-    return ProjectError(
-        f"The folder '{folder}', in which your work was saved, is not there any more. "
-        "The work goes on in memory, and is saved anew as soon as that works."
-    )
-
-
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tileseg"
 FACTS = "project.json"
+LABELS = "labels"
 
 _BLOCKS, _BLOCK_PX = 16, 32
 _GOLDEN = 0.6180339887498949
@@ -98,9 +99,9 @@ class ImageIdentity:
     def in_user_folder(self) -> Path:
         """The project folder in the user's data folder."""
         known = (self.path, self.n_bytes, self.mtime_ns, self.part) if self.path else self.sample
-        key = hashlib.sha256(repr((known, self.shape)).encode()).hexdigest()[:12]
-        name = Path(self.path).name if self.path else self.name
-        return user_folder() / (f"{_plain(name)[:80]}-{key}{SUFFIX}" if self.path else key + SUFFIX)
+        key = hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+        name = f"{_plain(Path(self.path).name)[:80]}-" if self.path else ""
+        return user_folder() / f"{name}{key}{SUFFIX}"
 
     def changed_since(self, before: ImageIdentity) -> bool:
         """Return whether the file is another one than it was, or has been written since."""
@@ -117,11 +118,9 @@ def user_folder() -> Path:
 
 
 def find_project(image: ImageIdentity) -> Path | None:
-    """Return the folder with earlier work on an image, None if there is none."""
-    for path in (image.beside, image.in_user_folder):
-        if path is not None and is_project(path):
-            return path
-    return None
+    """Return the folder with the newest work on an image, None if there is none."""
+    places = [path for path in (image.beside, image.in_user_folder) if path is not None]
+    return max(filter(is_project, places), key=saved_at, default=None)
 
 
 def is_project(path: Path) -> bool:
@@ -130,6 +129,12 @@ def is_project(path: Path) -> bool:
         return (path / FACTS).is_file()
     except OSError:
         return False
+
+
+def saved_at(path: Path) -> float:
+    """Return when something was saved in a project last, in seconds since 1970."""
+    files = [path / FACTS, *(path / LABELS).glob("*.chunks")]
+    return max(one.stat().st_mtime for one in files)
 
 
 def free_name(path: Path) -> Path:

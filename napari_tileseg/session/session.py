@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.session.facts import ImageFacts
+    from napari_tileseg.session.project import Work
     from napari_tileseg.settings import Mode, RunSettings
 
 
@@ -289,6 +290,10 @@ class Session(Knowledge):
         kept = "The labels are still in napari."
         self._export_notice = notice_of(error, kept=kept, context=self.context())
         self._update(exporting=None, notice=self._export_notice)
+
+    def show_work(self, work: Work) -> None:
+        """Say where the work on the chosen image is kept."""
+        self._update(work=work)
 
     def tell(self, text: str, severity: Severity = Severity.INFO) -> None:
         """Put a sentence into the status area."""

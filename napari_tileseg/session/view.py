@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg.session import texts
+from napari_tileseg.session.project import WorkView, work_view
 from napari_tileseg.session.teach_view import TeachView, resolve_teaching
 from napari_tileseg.session.wanted import State
 
@@ -50,6 +51,7 @@ class View:
     export_result: str
     teach: TeachView
     classes: tuple[ClassRow, ...]
+    work: WorkView
     notice: Notice | None
 
     @property
@@ -92,5 +94,6 @@ def resolve(wanted: Wanted) -> View:
         export_result=texts.export_result(wanted),
         teach=resolve_teaching(wanted),
         classes=texts.class_rows(wanted),
+        work=work_view(wanted.work, has_labels=wanted.has_labels),
         notice=wanted.notice,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_tileseg.session.project import Work
 from napari_tileseg.session.teaching import TeachState
 from napari_tileseg.settings import RunSettings
 
@@ -105,4 +106,5 @@ class Wanted:
     exported: Exported | None = None
     exporting: Path | None = None
     teaching: TeachState = field(default_factory=TeachState)
+    work: Work = field(default_factory=Work)
     notice: Notice | None = None
