@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 
 import hypothesis
@@ -23,6 +24,13 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TILESEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_projects(tmp_path_factory, monkeypatch):
+    """Let each test save its work where no other looks for it."""
+    folder = tmp_path_factory.getbasetemp() / f"projects-{secrets.token_hex(8)}"
+    monkeypatch.setenv("TILESEG_DATA", str(folder))
 
 
 @pytest.fixture(autouse=True, scope="session")
