@@ -37,10 +37,15 @@ class TrainSettings(LossSettings):
     learning_rate: float = knob(
         1e-3, "Learning rate", "How far one step goes, at its highest.", minimum=1e-7, maximum=1.0
     )
-    augment: bool = knob(
-        True,
+    augmentation: float = knob(
+        1.0,
         "Variants",
-        "Also learn from turned, scaled, brighter, noisier variants of each piece.",
+        "How different the turned, scaled, brighter, noisier variants are that it also learns "
+        "from; at 0 there are none.",
+        unit="%",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.1,
     )
     seed: int = knob(0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0)
     device: str = knob("auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.")

@@ -132,7 +132,8 @@ def _weights(classes: NDArray[np.uint8], wrong: NDArray[np.bool_]) -> NDArray[np
     # mistakes of rare classes are not drowned by those of frequent ones
     mistakes = wrong * _inverse_root(classes[wrong], classes) if wrong.any() else by_class
     parts.append((_MISTAKES, mistakes))
-    return np.sum([share * part / part.sum() for share, part in parts], axis=0)
+    shares = [share * part / part.sum() for share, part in parts]
+    return np.asarray(np.sum(shares, axis=0))
 
 
 def _inverse_root(some: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.float64]:

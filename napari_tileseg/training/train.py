@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from dataclasses import dataclass, replace
@@ -10,18 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_tileseg.engine.device import (
-    autocast,
-    fast_precision,
-    memory_errors_explained,
-    resolve_device,
-)
+from napari_tileseg.engine.device import memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.augment import Augmentation
-from napari_tileseg.training.average import Average
-from napari_tileseg.training.losses import IGNORE, segmentation_loss
+from napari_tileseg.training.learner import PATIENCE, Learner, rate
+from napari_tileseg.training.losses import IGNORE, balanced_weights
 from napari_tileseg.training.norms import refuse_single_values
 from napari_tileseg.training.samples import PatchSampler, check_foreground
 from napari_tileseg.training.validate import validate
@@ -29,17 +23,14 @@ from napari_tileseg.training.validate import validate
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.training.metrics import Confusion
     from napari_tileseg.training.samples import Sample
 
 _EPOCHS = 50
-_WARM_UP = 0.05
 _CHECKS = 12
-_MAX_NORM = 5.0
-_PATIENCE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,25 +168,22 @@ class _Trainer:
         settings: TrainSettings,
     ) -> None:
         self._settings = settings
-        self._device = resolve_device(settings.device)
-        auto = settings.precision is Precision.AUTO
-        self._precision = fast_precision(self._device) if auto else settings.precision
-        self._network = network
-        module = copy.deepcopy(network.module).to(self._device, torch.float32)
-        self._module: nn.Module = module.to(memory_format=torch.channels_last).train()
-        self._average = Average(self._module)
-        refuse_single_values(self._module)
+        self._learner = Learner(network, settings, settings.device, settings.precision)
+        refuse_single_values(self._learner.module)
+        masks = (sample.mask for sample in samples)
+        self._learner.class_weights = balanced_weights(
+            masks, len(network.classes), settings.class_weights
+        )
         self._optimiser = torch.optim.AdamW(
-            self._module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
+            self._learner.module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._sampler = PatchSampler(samples, self._generator)
-        self._augmentation = Augmentation() if settings.augment else None
+        self._augmentation = Augmentation(strength=settings.augmentation)
         self._validation = validation
         pixels = sum(sample.mask.size for sample in samples)
         self._epoch_steps = math.ceil(pixels / (settings.batch * settings.patch**2))
         self._best = -math.inf
-        self._failures = 0
 
     def run(self) -> Iterator[TrainReport]:
         settings = self._settings
@@ -204,8 +192,8 @@ class _Trainer:
         found = False
         while progress < 1:
             for group in self._optimiser.param_groups:
-                group["lr"] = settings.learning_rate * _rate(progress)
-            loss = self._step()
+                group["lr"] = settings.learning_rate * rate(progress)
+            loss = self._learner.step(*self._batch(), self._optimiser)
             step += 1
             seconds = time.monotonic() - start
             progress = _progress(settings, step / self._epoch_steps, seconds)
@@ -216,75 +204,39 @@ class _Trainer:
                 seconds=seconds,
                 loss=loss,
             )
-            if self._failures >= _PATIENCE:
+            if self._learner.failures >= PATIENCE:
                 yield replace(report, stopped=self._diverged(found))
                 return
-            if self._average.updates and progress * _CHECKS >= checks + 1:
+            if self._learner.average.updates and progress * _CHECKS >= checks + 1:
                 checks = int(progress * _CHECKS)
                 report = self._judged(report)
                 found = found or report.best is not None
             yield report
 
-    def _step(self) -> float:
-        """Take one step of the optimiser; return the loss, nan if the step was skipped."""
-        settings = self._settings
-        images, masks = self._batch()
-        images = images.to(self._device, memory_format=torch.channels_last)
-        with autocast(self._device, self._precision):
-            logits = self._module(images)
-        task = self._network.spec.task
-        loss = segmentation_loss(logits, masks.to(self._device), task=task, loss=settings.loss)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), _MAX_NORM)
-        if not bool(torch.isfinite(loss + norm)):
-            self._failures += 1
-            self._average.restore_buffers(self._module)
-            return math.nan
-        self._failures = 0
-        self._optimiser.step()
-        self._average.update(self._module)
-        return float(loss.detach())
-
     def _batch(self) -> tuple[Tensor, Tensor]:
-        size, count = self._settings.patch, self._settings.batch
-        if self._augmentation is None:
-            return self._sampler.draw(count, size)
-        images, masks = self._sampler.draw(count, size, self._augmentation.margin)
-        return self._augmentation(
-            images.to(self._device), masks.to(self._device), size, self._generator
-        )
+        size, device = self._settings.patch, self._learner.device
+        images, masks = self._sampler.draw(self._settings.batch, size, self._augmentation.margin)
+        return self._augmentation(images.to(device), masks.to(device), size, self._generator)
 
     def _judged(self, report: TrainReport) -> TrainReport:
         """Validate the averaged weights, and hand them out if they are the best so far."""
-        network = replace(self._network, module=self._average.module)
+        learner = self._learner
         if not self._validation:
-            return replace(report, best=_own_copy(network))
-        confusion = validate(network, self._validation, self._precision)
+            return replace(report, best=learner.own_copy())
+        confusion = validate(learner.network, self._validation, learner.precision)
         if not confusion.miou > self._best:
             return replace(report, validation=confusion)
         self._best = confusion.miou
-        return replace(report, validation=confusion, best=_own_copy(network))
+        return replace(report, validation=confusion, best=learner.own_copy())
 
     def _diverged(self, found: bool) -> str:
         reason = (
-            f"The loss was not a number {_PATIENCE} times in a row. Try a learning rate below "
+            f"The loss was not a number {PATIENCE} times in a row. Try a learning rate below "
             f"{self._settings.learning_rate:g}, or --precision fp32."
         )
         if not found:
             raise NetworkError(f"{reason} There is no result yet to keep.")
         return f"{reason} The best network until then is kept."
-
-
-def _own_copy(network: Network) -> Network:
-    module = copy.deepcopy(network.module).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return replace(network, module=module)
-
-
-def _rate(progress: float) -> float:
-    """Return the learning rate as a share of the highest: a short rise, then half a cosine."""
-    rising = min((progress + 0.1 * _WARM_UP) / _WARM_UP, 1.0)
-    return rising * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _progress(settings: TrainSettings, epochs_done: float, seconds: float) -> float:
