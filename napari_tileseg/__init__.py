@@ -12,17 +12,31 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_tileseg.dataset import Dataset
     from napari_tileseg.engine.predict import predict, stream
     from napari_tileseg.evaluation import evaluate
     from napari_tileseg.io.checkpoints import load_model, save_model
     from napari_tileseg.io.labels import export
+    from napari_tileseg.training.post_process import post_process
 
-__all__ = ["__version__", "evaluate", "export", "load_model", "predict", "save_model", "stream"]
+__all__ = [
+    "Dataset",
+    "__version__",
+    "evaluate",
+    "export",
+    "load_model",
+    "post_process",
+    "predict",
+    "save_model",
+    "stream",
+]
 
 _HOME = {
+    "Dataset": "napari_tileseg.dataset",
     "evaluate": "napari_tileseg.evaluation",
     "export": "napari_tileseg.io.labels",
     "load_model": "napari_tileseg.io.checkpoints",
+    "post_process": "napari_tileseg.training.post_process",
     "predict": "napari_tileseg.engine.predict",
     "save_model": "napari_tileseg.io.checkpoints",
     "stream": "napari_tileseg.engine.predict",

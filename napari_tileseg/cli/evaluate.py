@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.folder_options import MASKS, add_folders, folders_from
 from napari_tileseg.cli.model_options import add_model, read_model
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.settings import RunSettings
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from napari_tileseg.cli.options import Subparsers
     from napari_tileseg.training.evaluate import Evaluation
 
+_EXAMPLE = """
+tileseg evaluate --model axon_myelin_sem --images test/images --masks test/masks
+tileseg evaluate --model voc.safetensors --layout voc --images VOC2012 --split val --json
+"""
+
+_MOST_COLUMNS = 25
 _SETTINGS = ("tile", "overlap", "blend", "mode", "device", "precision", "batch", "channels")
 
 
@@ -27,14 +33,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "evaluate",
         run,
         summary="compare what a model finds with masks",
-        details="Images and masks are paired by file name without suffix. A mask holds the index "
-        "of the class of each pixel, 255 where nobody knows. The mean IoU is taken over all "
-        "pixels of all images, background included.",
-        example="tileseg evaluate --model axon_myelin_sem --images test/images --masks test/masks",
+        details=f"{MASKS}\n\nThe mean IoU is taken over all pixels of all images, background "
+        "included. The confusion matrix has a row for each true class and a column for each class "
+        "that was found.",
+        example=_EXAMPLE,
     )
     add_model(parser)
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="the images")
-    parser.add_argument("--masks", required=True, type=Path, metavar="DIR", help="their masks")
+    add_folders(parser, "val")
     parser.add_argument(
         "--axes",
         help="what the axes of the images are, as letters like CYX or TZYX "
@@ -47,19 +52,19 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the figures."""
     settings = settings_from(args, RunSettings)
-    from napari_tileseg.evaluation import check_masks, stream_evaluation
-    from napari_tileseg.io.folders import labelled_images
-    from napari_tileseg.io.layouts import by_name
+    folders = folders_from(args, "val")
+    from napari_tileseg.evaluation import checked_folders, stream_evaluation
     from napari_tileseg.training.evaluate import Evaluation
 
-    total = len(by_name(args.images, args.masks).pairs)
+    total = len(folders.paired.pairs)
+    for line in folders.paired.notes:
+        note(args, line)
     model = read_model(args, args.model)
-    check_masks(model, args.images, args.masks)
+    folders = checked_folders(model, folders, args.axes)
     found = []
     with progress(args, "evaluate", "images") as advance:
         advance(0, total)
-        pairs = labelled_images(args.images, args.masks)
-        for one in stream_evaluation(model, pairs, axes=args.axes, **settings.changed()):
+        for one in stream_evaluation(model, folders, axes=args.axes, **settings.changed()):
             found.append(one)
             advance(len(found), total)
     evaluation = Evaluation(tuple(one.name for one in model.classes), tuple(found))
@@ -67,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(evaluation.to_json(), indent=2))
     else:
         print(table(evaluation))
+        print("\n" + confusion_table(evaluation))
         note(args, "Pooled over all pixels; classes that occur nowhere are left out of means.")
     return 0
 
@@ -85,6 +91,24 @@ def table(evaluation: Evaluation) -> str:
     lines.append(f"{'pixel accuracy':<{width}}{_shown(figures['pixel_accuracy'])}")
     lines += ["", f"{'image':<{width}}{'mIoU':>8}"]
     lines += [f"{one['name']:<{width}}{_shown(one['miou'])}" for one in figures["images"]]
+    return "\n".join(lines)
+
+
+def confusion_table(evaluation: Evaluation) -> str:
+    """Return the confusion matrix as text: where the pixels of each true class went, in %."""
+    names = evaluation.classes
+    if len(names) > _MOST_COLUMNS:
+        return f"The confusion matrix of {len(names)} classes is in the output of --json."
+    labels = [f"{index} {name}" for index, name in enumerate(names)]
+    width = max(len(one) for one in [*labels, "true class"]) + 2
+    lines = [
+        "share of each true class (rows) that was found as (columns), in %",
+        f"{'true class':<{width}}" + "".join(f"{index:>7}" for index in range(len(names))),
+    ]
+    for label, counts in zip(labels, evaluation.pooled.counts, strict=True):
+        total = counts.sum()
+        shares = (f"{100 * count / total:>7.2f}" if total else f"{'-':>7}" for count in counts)
+        lines.append(f"{label:<{width}}" + "".join(shares))
     return "\n".join(lines)
 
 

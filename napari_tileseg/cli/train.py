@@ -9,24 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.cli.console import note, progress
+from napari_tileseg.cli.epochs import EpochTable
+from napari_tileseg.cli.folder_options import MASKS, add_folders, folders_from, validation_from
+from napari_tileseg.cli.model_options import class_names
 from napari_tileseg.cli.options import add_command, add_settings, settings_from
 from napari_tileseg.cli.output import prepare
-from napari_tileseg.cli.trained import Curve, KeptFile, check_curve
+from napari_tileseg.cli.trained import KeptFile, Record, check_places
 from napari_tileseg.errors import Cancelled, NetworkError, SettingsError
-from napari_tileseg.settings import TrainSettings
+from napari_tileseg.settings import Loss, TrainSettings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from napari_tileseg.cli.options import Subparsers
-    from napari_tileseg.cli.training import TrainJob
     from napari_tileseg.training.train import TrainReport
+    from napari_tileseg.training_job import Start, TrainJob
 
 _EXAMPLE = """
 tileseg train --images train/images --masks train/masks --out mine.safetensors \\
-    --val-images val/images --val-masks val/masks --classes background,cell --minutes 20
-tileseg train --images more/images --masks more/masks --base mine.safetensors \\
-    --out better.safetensors --epochs 30
+    --val-images val/images --val-masks val/masks --classes background,cell --minutes 20 \\
+    --csv mine.csv --curve mine.png
+tileseg train --images more/images --masks more/masks --colours colours.txt \\
+    --base mine.safetensors --out better.safetensors --epochs 30
+tileseg train --layout voc --images VOC2012 --split train --val-split val \\
+    --arch smp.FPN --encoder resnet34 --out voc.safetensors
 """
 
 
@@ -37,19 +44,29 @@ def add_parser(subparsers: Subparsers) -> None:
         "train",
         run,
         summary="train a model from images and masks",
-        details="Images and masks are paired by file name without suffix. A mask holds the index "
-        "of the class of each pixel, 255 where nobody knows. OUT is written whenever the model "
-        "has become better, so it can be stopped at any time (Ctrl-C).",
+        details=f"{MASKS}\n\nA line an epoch is printed. OUT is written whenever the model has "
+        "become better, so it can be stopped at any time (Ctrl-C).\n\nlosses:\n"
+        + "\n".join(f"  {one:<18}{one.help}" for one in Loss),
         example=_EXAMPLE,
     )
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR", help="what to learn")
-    parser.add_argument("--masks", required=True, type=Path, metavar="DIR", help="their masks")
-    parser.add_argument("--out", required=True, type=Path, metavar="CKPT", help="the model to make")
-    parser.add_argument("--val-images", type=Path, metavar="DIR", help="images to choose the best")
-    parser.add_argument("--val-masks", type=Path, metavar="DIR", help="their masks")
+    group = add_folders(parser, "train")
+    group.add_argument("--val-images", type=Path, metavar="DIR", help="images to choose the best")
+    group.add_argument("--val-masks", type=Path, metavar="DIR", help="their masks")
+    group.add_argument(
+        "--val-split",
+        metavar="NAME",
+        help="the part of voc or cityscapes to choose the best by [default: none]",
+    )
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--out", required=True, type=Path, metavar="CKPT", help="the model to make, .safetensors"
+    )
+    results.add_argument("--csv", type=Path, metavar="F", help="loss and scores, step by step")
+    results.add_argument(
+        "--curve", type=Path, metavar="F.png", help="a picture of loss and scores while it trains"
+    )
     _add_start(parser)
     add_settings(parser, TrainSettings)
-    parser.add_argument("--csv", type=Path, metavar="F", help="write loss and scores, step by step")
 
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
@@ -95,38 +112,74 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and write the best model."""
     settings = settings_from(args, TrainSettings)
-    if (args.val_images is None) != (args.val_masks is None):
-        raise SettingsError("--val-images and --val-masks belong together: give both or none.")
     new = (args.arch, args.encoder, args.encoder_weights, args.decoder_channels, args.normalise)
     if args.base and any(one is not None for one in new):
         raise SettingsError(
             "--base goes on from a finished model; --arch, --encoder, --encoder-weights, "
             "--decoder-channels and --normalise describe a new one. Choose one of the two."
         )
+    if args.classes and args.colours and not args.base:
+        raise SettingsError(
+            "--colours names the classes already: leave out --classes, or change the table."
+        )
     if args.out.suffix != ".safetensors":
         raise SettingsError(f"A model is saved as .safetensors, not as '{args.out.name}'.")
-    if args.csv is not None:
-        check_curve(args.csv, (args.images, args.masks, args.val_images, args.val_masks))
+    folders, validation = folders_from(args, "train"), validation_from(args)
+    check_places(args)
     prepare(args.out)
-    from napari_tileseg.cli.training import read_job
+    from napari_tileseg.training_job import read_job
 
-    job = read_job(args, settings)
+    for note_of in (folders, validation):
+        for line in note_of.paired.notes if note_of else ():
+            note(args, line)
+    job = read_job(folders, _start(args), settings, validation)
     note(args, job.summary())
     return _train(args, job)
+
+
+def _start(args: argparse.Namespace) -> Start:
+    from napari_tileseg.engine.spec import NormalisationKind
+    from napari_tileseg.training_job import Start
+
+    arguments: dict[str, Any] = {}
+    if args.decoder_channels:
+        arguments["decoder_channels"] = _whole_numbers(args.decoder_channels)
+        arguments["encoder_depth"] = len(arguments["decoder_channels"])
+    return Start(
+        name=args.name or args.out.stem,
+        base=args.base,
+        architecture=args.arch,
+        encoder=args.encoder,
+        encoder_weights=args.encoder_weights,
+        arguments=arguments,
+        normalise=NormalisationKind(args.normalise or "zscore"),
+        classes=class_names(args.classes) if args.classes else None,
+        pixel_size_um=args.pixel_size,
+        tile=args.tile,
+    )
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise SettingsError(
+            f"--decoder-channels '{text}' is no list of whole numbers, like 128,64,32,16,16."
+        ) from None
 
 
 def _train(args: argparse.Namespace, job: TrainJob) -> int:
     """Train, save each better model, and say how it went."""
     say = partial(note, args)
-    model, curve = KeptFile(say), Curve(args.csv, job.network, say)
+    model, record = KeptFile(say), Record(args, job, say)
     interrupted = False
     try:
-        _follow(args, job, model, curve)
+        _follow(args, job, model, record)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         model.retry()
-        curve.save()
+        record.save()
     model.require()
     if interrupted:
         kept = f"The best model so far is '{model.path}'." if model.path else "Nothing was written."
@@ -137,25 +190,37 @@ def _train(args: argparse.Namespace, job: TrainJob) -> int:
             "or a lower --learning-rate."
         )
     note(args, f"wrote {model.path} ({model.path.stat().st_size / 1e6:.1f} MB)")
-    curve.file.require()
+    record.require()
     return 0
 
 
-def _follow(args: argparse.Namespace, job: TrainJob, model: KeptFile, curve: Curve) -> None:
+def _follow(args: argparse.Namespace, job: TrainJob, model: KeptFile, record: Record) -> None:
     """Train to the end of the budget; show, save and take down what comes."""
     from napari_tileseg.training.train import train
 
+    table = EpochTable(job.network, validated=bool(job.validation))
     stream = train(job.network, job.samples, validation=job.validation, settings=job.settings)
+    _print(args, [table.heading])
     with progress(args, "train", "% of the budget") as advance, closing(stream):
-        for report in stream:
-            advance(round(100 * report.progress), 100)
-            if report.best is not None:
-                model.write(partial(_save, args, report))
-            elif report.validation is not None:
-                model.retry()
-            curve.add(report)
-            if report.validation is not None or report.stopped:
-                note(args, _score(report))
+        try:
+            for report in stream:
+                advance(round(100 * report.progress), 100)
+                if report.best is not None:
+                    model.write(partial(_save, args, report))
+                elif report.validation is not None:
+                    model.retry()
+                record.add(report)
+                _print(args, table.add(report))
+                if report.stopped:
+                    note(args, report.stopped)
+        finally:
+            _print(args, table.rest())
+
+
+def _print(args: argparse.Namespace, lines: Iterable[str]) -> None:
+    for line in lines:
+        if not args.quiet:
+            print(line, flush=True)
 
 
 def _save(args: argparse.Namespace, report: TrainReport) -> Path:
@@ -171,13 +236,3 @@ def _save(args: argparse.Namespace, report: TrainReport) -> Path:
         figures["validation_miou"] = round(report.validation.miou, 4)
     provenance = {**report.best.provenance, "training": figures}
     return save_model(replace(report.best, provenance=provenance), args.out, half=args.half)
-
-
-def _score(report: TrainReport) -> str:
-    if report.validation is None:
-        return report.stopped
-    better = " (best so far)" if report.best is not None else ""
-    return (
-        f"{report.seconds / 60:5.1f} min, step {report.step}: loss {report.loss:.3f}, "
-        f"validation mIoU {report.validation.miou:.4f}{better}"
-    )

@@ -14,7 +14,7 @@ from napari_tileseg.engine.spec import MAX_CLASSES, NOT_COMPUTED, ClassInfo
 from napari_tileseg.errors import ImageError, ModelFitError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,6 +52,13 @@ class ColourTable:
     entries
         In the order of the classes. Several colours may have one name, and mean the same class;
         `unknown`, `ignore` and `void` become 255.
+    order
+        The names of the classes in the order of their values; None takes that of the entries.
+
+    Attributes
+    ----------
+    classes
+        Names and colours of the classes in the table, in the order of the entries.
 
     Raises
     ------
@@ -59,11 +66,14 @@ class ColourTable:
         If a colour is there twice, or there are no classes, or too many.
     """
 
-    def __init__(self, name: str, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, name: str, entries: Iterable[Entry], order: Sequence[str] | None = None
+    ) -> None:
         self.name = name
         self._entries = tuple(entries)
         self.classes = _classes(name, self._entries)
-        values = {one.name: index for index, one in enumerate(self.classes)}
+        names = order or [one.name for one in self.classes]
+        values = {one: index for index, one in enumerate(names)}
         ordered = sorted(self._entries, key=lambda one: one.colour)
         self._colours: NDArray[np.int64] = np.array([one.colour for one in ordered])
         for one, other in pairwise(ordered):
@@ -101,6 +111,27 @@ class ColourTable:
                 f"The colour table '{path}' cannot be read ({reason}). Check the path."
             ) from error
         return cls(path.name, _entries(path.name, text))
+
+    def arranged(self, names: Sequence[str]) -> ColourTable:
+        """Return the same table with the values that the classes of a model have.
+
+        Parameters
+        ----------
+        names
+            The classes of the model, in the order of its labels.
+
+        Raises
+        ------
+        ModelFitError
+            If the model does not know a class of the table.
+        """
+        strange = [one.name for one in self.classes if one.name not in names]
+        if strange:
+            raise ModelFitError(
+                f"The table '{self.name}' names {', '.join(strange)}, but the classes of the model "
+                f"are {', '.join(names)}. Give the classes in the table the names of the model."
+            )
+        return ColourTable(self.name, self._entries, names)
 
     def decode(self, colours: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         """Turn colours into class indices.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class Folders:
         Which part, for layouts that have parts: "train", "val".
     colours
         What the colours of the masks mean: "voc", "cityscapes" or the file of a table
-        (`ColourTable.read`). None reads class indices, or what the layout says.
+        (`ColourTable.read`), or a table. None reads class indices, or what the layout says.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Folders:
     masks: Path | None = None
     layout: Layout = Layout.PAIRS
     split: str = "train"
-    colours: str | Path | None = None
+    colours: str | Path | ColourTable | None = None
 
     def __post_init__(self) -> None:
         if self.layout is Layout.PAIRS and self.masks is None:
@@ -95,6 +95,8 @@ class Folders:
         if self.colours is None:
             known = _OF_LAYOUT.get(self.layout)
             return known() if known else None
+        if isinstance(self.colours, ColourTable):
+            return self.colours
         if str(self.colours).lower() in _TABLES:
             return _TABLES[str(self.colours).lower()]()
         return ColourTable.read(self.colours)
@@ -103,6 +105,31 @@ class Folders:
     def classes(self) -> tuple[ClassInfo, ...] | None:
         """Names and colours of the classes, if they are known without reading any mask."""
         return self.table.classes if self.table else None
+
+    def arranged(self, names: Sequence[str]) -> Folders:
+        """Return the same folders, read with the label values of a model.
+
+        Parameters
+        ----------
+        names
+            The classes of the model, in the order of its labels.
+
+        Raises
+        ------
+        ModelFitError
+            If the names of the classes are known, and the model does not have them.
+        """
+        if self.table is None:
+            return self
+        if self.colours is not None:
+            return replace(self, colours=self.table.arranged(names))
+        own = [one.name for one in self.table.classes]
+        if own != list(names):
+            raise ModelFitError(
+                f"The layout '{self.layout}' has the classes {', '.join(own)}, but those of the "
+                f"model are {', '.join(names)}. Say with --colours which colour is which of them."
+            )
+        return self
 
     def __iter__(self) -> Iterator[LabelledImage]:
         """Give images with their masks, one after the other; files are open for one turn."""

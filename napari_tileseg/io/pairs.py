@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_tileseg.errors import ModelFitError
+from napari_tileseg.errors import ImageError, ModelFitError
 from napari_tileseg.io.masks import as_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +82,31 @@ def from_arrays(images: Sequence[Any], masks: Sequence[Any]) -> Iterator[Labelle
         LabelledImage(f"image {index}", image, None, as_mask(np.asarray(mask), f"mask {index}"))
         for index, (image, mask) in enumerate(zip(images, masks, strict=True))
     )
+
+
+def use_all(items: Iterable[Item], use: Callable[[Item], Result]) -> list[Result]:
+    """Do something with each of several files, and name all those that cannot be used.
+
+    Raises
+    ------
+    ModelFitError, ImageError
+        What `use` raised for the only one that cannot be used; for several of them one
+        `ModelFitError` with a line for each.
+    """
+    done: list[Result] = []
+    problems: list[ImageError | ModelFitError] = []
+    for item in items:
+        try:
+            done.append(use(item))
+        except (ImageError, ModelFitError) as problem:
+            problems.append(problem)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        total = len(done) + len(problems)
+        lines = [f"\n- {problem}" for problem in problems[:_SHOWN]]
+        more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ModelFitError(
+            f"{len(problems)} of {total} images cannot be used:{''.join(lines)}{more}"
+        )
+    return done

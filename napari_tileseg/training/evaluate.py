@@ -50,7 +50,10 @@ class Evaluation:
         return self.pooled.miou
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold; None where a class is in neither."""
+        """Return plain values that JSON can hold; None where a class is in neither.
+
+        "confusion" counts pixels: a row for each true class, a column for each that was found.
+        """
         pooled = self.pooled
         figures = zip(self.classes, pooled.iou, pooled.dice, pooled.pixels, strict=True)
         return {
@@ -64,6 +67,7 @@ class Evaluation:
             "images": [
                 {"name": name, "miou": _number(confusion.miou)} for name, confusion in self.images
             ],
+            "confusion": pooled.counts.tolist(),
         }
 
 

@@ -96,3 +96,61 @@ def test_a_class_that_is_named_twice_is_refused(tileseg, echo_model, folders):
     code, _, err = tileseg(*words, "--classes", "cell,cell,nucleus")
     assert code == 2
     assert "name each class once" in err
+
+
+def test_the_confusion_matrix_is_shown_and_in_the_json(tileseg, monkeypatch, folders):
+    from stubs import echo
+
+    monkeypatch.setattr("napari_tileseg.io.checkpoints.load_model", lambda *_, **__: echo(3))
+    images, masks = folders
+    truth = np.asarray(Image.open(masks / "tissue.png")).copy()
+    found = truth.copy()
+    truth[found == 1] = 2  # everything that is found as 1 truly is 2
+    Image.fromarray(truth).save(masks / "tissue.png")
+    words = ("evaluate", "--model", "echo", "--images", images, "--masks", masks)
+    code, out, err = tileseg(*words, "--json")
+    assert code == 0, err
+    matrix = json.loads(out)["confusion"]
+    assert matrix == [
+        [int((found == 0).sum()), 0, 0],
+        [0, 0, 0],
+        [0, int((found == 1).sum()), int((found == 2).sum())],
+    ]
+    _, out, _ = tileseg(*words)
+    rows = out.splitlines()[-3:]
+    share = 100 * (found == 1).sum() / (found != 0).sum()
+    assert rows[0].split()[-3:] == ["100.00", "0.00", "0.00"]
+    assert rows[1].split()[-3:] == ["-", "-", "-"]
+    assert rows[2].split()[-2] == f"{share:.2f}"
+
+
+def test_all_masks_that_do_not_fit_are_named_before_any_work(tileseg, echo_model, folders):
+    images, masks = folders
+    pixels = tifffile.imread(images / "tissue.tif")
+    tifffile.imwrite(images / "other.tif", pixels, photometric="rgb")
+    Image.fromarray(np.zeros((70, 91), np.uint8)).save(masks / "tissue.png")
+    Image.fromarray(np.full((70, 90), 7, np.uint8)).save(masks / "other.png")
+    code, out, err = tileseg(
+        "evaluate", "--model", echo_model, "--images", images, "--masks", masks, "--json"
+    )
+    assert code == 1
+    assert out == ""
+    assert "2 of 2 images cannot be used" in err
+    assert "its mask is 70 × 91 px" in err
+    assert "holds 7, but the model has 3 classes" in err
+
+
+def test_colours_are_compared_by_the_names_of_the_classes(tileseg, echo_model, folders):
+    from stubs import echo
+
+    images, masks = folders
+    truth = np.asarray(Image.open(masks / "tissue.png"))
+    colours = np.array([(0, 0, 0), (0, 0, 9), (9, 0, 0)], np.uint8)[truth]
+    Image.fromarray(colours).save(masks / "tissue.png")
+    names = [one.name for one in echo().classes]
+    table = masks.parent / "colours.txt"  # in another order than those of the model
+    table.write_text(f"#090000 {names[2]}\n#000000 {names[0]}\n#000009 {names[1]}\n")
+    words = ("evaluate", "--model", echo_model, "--images", images, "--masks", masks, "--json")
+    code, out, err = tileseg(*words, "--colours", table)
+    assert code == 0, err
+    assert json.loads(out)["miou"] == 1

@@ -86,6 +86,10 @@ def test_a_finished_model_can_be_trained_on(train, data):
     ("options", "said"),
     [
         (("--val-images", "x"), "belong together"),
+        (("--split", "train"), "say which one it is with --layout"),
+        (("--val-split", "val"), "say which one it is with --layout"),
+        (("--layout", "voc"), "leave out --masks"),
+        (("--classes", "a,b", "--colours", "voc"), "leave out --classes"),
         (("--base", "m.safetensors"), "Choose one of the two"),
         (("--classes", "a,a"), "name each class once"),
         (("--classes", "a, a ,b"), "name each class once"),
@@ -146,13 +150,132 @@ def test_the_foreground_of_a_binary_model_gets_a_new_name(train, data):
         ("table.csv", "is not the curve of a training"),
     ],
 )
-def test_a_curve_takes_the_place_of_nothing_else(train, data, place, said):
+def test_a_table_takes_the_place_of_nothing_else(train, data, place, said):
     (data / "table.csv").write_text("patient,age\n1,60\n")
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     code, _, err = train("--csv", data / place)
     assert code != 0
     assert said in err
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("curve.csv", "written as .png"),
+        ("train/masks/curve.png", "taken for an image or a mask"),
+        ("photo.png", "is not the curve of a training"),
+    ],
+)
+def test_a_picture_takes_the_place_of_nothing_else(train, data, place, said):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(data / "photo.png")
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    code, _, err = train("--curve", data / place)
+    assert code != 0
+    assert said in err
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_a_table_is_printed_and_a_picture_drawn_again_and_again(train, data):
+    val = ("--val-images", data / "val/images", "--val-masks", data / "val/masks")
+    for _ in range(2):  # the picture of the first training is replaced
+        code, out, err = train(*val, "--epochs", 3, "--curve", data / "curve.png")
+        assert code == 0, err
+    assert Image.open(data / "curve.png").size == (1000, 720)
+    heading, *lines = out.splitlines()
+    assert heading.split()[:6] == ["epoch", "steps", "minutes", "loss", "val", "mIoU"]
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    assert all(0 < float(line.split()[3]) < 10 for line in lines)
+    assert "(0." in lines[-1]
+    assert any("best so far" in line for line in lines)
+
+
+def test_without_validation_the_table_has_no_scores(train):
+    code, out, err = train("--epochs", 2)
+    assert code == 0, err
+    assert out.splitlines()[0].split() == ["epoch", "steps", "minutes", "loss"]
+    assert len(out.splitlines()) == 3
+    assert all(len(line.split()) == 4 for line in out.splitlines())
+
+
+def test_quiet_prints_no_table(train):
+    code, out, _ = train("--epochs", 1, "--quiet")
+    assert code == 0
+    assert out == ""
+
+
+def _recolour(folder, palette):
+    for path in folder.iterdir():
+        colours = np.array(palette, np.uint8)[np.asarray(Image.open(path))]
+        Image.fromarray(colours).save(path)
+
+
+def test_masks_can_hold_colours(train, data):
+    for part in ("train", "val"):
+        _recolour(data / part / "masks", [(0, 0, 0), (230, 0, 40)])
+    (data / "colours.txt").write_text("#000000 glass\n#e60028 cell\n#ffffff unknown\n")
+    val = ("--val-images", data / "val/images", "--val-masks", data / "val/masks")
+    table = ("--colours", data / "colours.txt")
+    code, _, err = train(*val, *table, "--epochs", 1)
+    assert code == 0, err
+    model = load_model(data / "mine.safetensors")
+    shown = [(one.name, one.colour) for one in model.classes]
+    assert shown == [("glass", "#000000"), ("cell", "#e60028")]
+    again = ("--base", data / "mine.safetensors", "--patch", 64, "--batch", 2, "--epochs", 1)
+    code, _, err = train(*again, *table, out="next.safetensors", start=())
+    assert code == 0, err
+    (data / "colours.txt").write_text("#e60028 cell\n#000000 wall\n")
+    code, _, err = train(*again, *table, out="next.safetensors", start=())
+    assert code == 1
+    assert "names wall, but the classes of the model are glass, cell" in err
+
+
+def test_all_files_that_do_not_fit_are_named_at_once(train, data):
+    _recolour(data / "train/masks", [(0, 0, 0), (9, 9, 9)])
+    (data / "colours.txt").write_text("#000000 glass\n#ff0000 cell\n")
+    code, _, err = train("--colours", data / "colours.txt")
+    assert code == 1
+    assert "2 of 2 images cannot be used" in err
+    assert err.count("#090909") == 2
+    assert "nearest: glass #000000" in err
+    for name, size in (("1", (80, 90)), ("2", (81, 96))):
+        Image.fromarray(np.zeros(size, np.uint8)).save(data / f"train/masks/{name}.png")
+    code, _, err = train()
+    assert code == 1
+    assert "'1' is 80 × 96 px, but its mask is 80 × 90 px" in err
+    assert "'2' is 80 × 96 px, but its mask is 81 × 96 px" in err
+
+
+def test_a_folder_like_pascal_voc_is_learnt_from_by_its_lists(tileseg, data):
+    root = data / "VOC"
+    lists = root / "ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    for part, stems in (("train", ("1", "2")), ("val", ("3",))):
+        (lists / f"{part}.txt").write_text("\n".join(stems))
+        for stem in stems:
+            for old, new in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
+                (root / new).mkdir(exist_ok=True)
+                found = next((data / part / old).glob(f"{stem}.*"))
+                found.rename(root / new / found.name)
+    words = ("--layout", "voc", "--images", root, "--out", data / "voc.safetensors")
+    code, _, err = tileseg("train", *words, *NETWORK, "--val-split", "val", "--epochs", 1)
+    assert code == 0, err
+    model = load_model(data / "voc.safetensors")
+    assert len(model.classes) == 21
+    assert [one["name"] for one in model.provenance["images"]["validation"]] == ["3"]
+    words = ("--model", data / "voc.safetensors", "--layout", "voc", "--images", root)
+    code, out, err = tileseg("evaluate", *words, "--tile", 64, "--device", "cpu")
+    assert code == 0, err
+    assert "aeroplane" in out
+
+
+def test_the_help_lists_every_loss_and_an_example(tileseg):
+    from napari_tileseg.settings import Loss
+
+    code, out, _ = tileseg("train", "--help")
+    assert code == 0
+    assert all(f"  {one} " in out for one in Loss)
+    assert "tileseg train --images" in out
 
 
 def test_a_curve_of_an_earlier_training_is_replaced_by_the_new_one(train, data):

@@ -27,7 +27,9 @@ def test_the_json_has_the_agreed_form() -> None:
     other, truth = _case(1)
     wrong = np.where(truth == 1, 2, truth)
     figures = evaluate(echo(), [pixels, other], [mask, wrong]).to_json()
-    assert list(figures) == ["miou", "mean_dice", "pixel_accuracy", "per_class", "images"]
+    assert list(figures) == [
+        "miou", "mean_dice", "pixel_accuracy", "per_class", "images", "confusion",
+    ]  # fmt: skip
     assert list(figures["per_class"]) == ["background", "class 1", "class 2"]
     assert list(figures["per_class"]["class 1"]) == ["iou", "dice", "pixels"]
     assert figures["per_class"]["class 1"]["pixels"] == int((mask == 1).sum())
