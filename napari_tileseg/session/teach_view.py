@@ -113,4 +113,4 @@ def _changed(known: TeachState) -> str:
         return ""
     percent = 100 * known.changed
     shown = "less than 0.1" if 0 < percent < 0.1 else f"{percent:.1f}"
-    return f"{shown} % of the view would change"
+    return f"Show what would change: {shown} %"

@@ -18,6 +18,7 @@ from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.models import Models
 from napari_tileseg.viewer.runs import Runs
 from napari_tileseg.viewer.tasks import Tasks
+from napari_tileseg.viewer.teaching import Teaching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,8 +45,9 @@ class Controller:
     ----------
     devices_changed
         Emits what a run can use as (value, label).
-    chosen, classes, models, runs
-        The parts of the work: the image with its labels, the classes, the models, the runs.
+    chosen, classes, models, runs, teaching
+        The parts of the work: the image with its labels, the classes, the models, the runs,
+        and what the model is taught.
     """
 
     devices_changed = Signal(object)
@@ -60,6 +62,7 @@ class Controller:
         self._exports = Exports(session, self._tasks)
         self._estimates = Estimates(session)
         self.runs = Runs(viewer, session, self.chosen, self._exports, self._estimates)
+        self.teaching = Teaching(viewer, session, self.chosen, self.runs, self.models, self._tasks)
         self._bound = ExitStack()
 
     # begin and end
@@ -71,7 +74,7 @@ class Controller:
             emitter.connect(self._on_layers_changed)
             self._bound.callback(emitter.disconnect, self._on_layers_changed)
         self.chosen.altered.connect(self._on_image_altered)
-        for part in (self.classes, self._exports):
+        for part in (self.classes, self._exports, self.teaching):
             # whoever works on the labels of the chosen image is told which those are
             self.chosen.bound.connect(part.bind)
         self.refresh_images()
@@ -85,6 +88,7 @@ class Controller:
         self._estimates.close()
         self._tasks.close()
         self.runs.close()
+        self.teaching.close()
         self.classes.close()
 
     # images
@@ -104,10 +108,14 @@ class Controller:
             self.chosen.choose_channel_axis(axis)
 
     def _refuses(self, what: str) -> bool:
-        """Return whether a run is under way, and say so if it is."""
-        if self.is_running:
-            self.session.tell(f"Cancel the run before choosing another {what}.", Severity.WARNING)
-        return self.is_running
+        """Return whether work on it is under way, and say so if it is."""
+        teaches = self.teaching.is_teaching
+        work = "run" if self.is_running else "teaching" if teaches and what == "model" else ""
+        if work:
+            self.session.tell(
+                f"Cancel the {work} before choosing another {what}.", Severity.WARNING
+            )
+        return bool(work)
 
     def _on_image_altered(self, pixels_replaced: bool) -> None:
         """Read the image again; a run goes on unless its pixels are others now."""
@@ -129,6 +137,7 @@ class Controller:
         if use or not self.is_running:
             self.runs.drop()
         self.chosen.forget(event.value)
+        self.teaching.forget(event.value)
         self.refresh_images()
         if use:
             self.session.tell(f"The run has ended because its {use} layer was removed.")

@@ -94,8 +94,11 @@ class Runs:
 
     def _on_ended(self, results: Results, carried: Carried) -> None:
         self._exports.end(results, carried)
-        # what it says of the pixel under the cursor is from before the run
-        self._viewer.update_status_from_cursor()
+        # what it says of a pixel is from before the run
+        if self._viewer.mouse_over_canvas:
+            self._viewer.update_status_from_cursor()
+        else:
+            self._viewer.status = ""
 
     def pause(self) -> None:
         """Hold the run."""

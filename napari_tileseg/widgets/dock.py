@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_tileseg.session import Session, State
+from napari_tileseg.session.teaching import Phase
 from napari_tileseg.viewer.controller import Controller
 from napari_tileseg.viewer.hotkeys import bind_hotkeys
 from napari_tileseg.widgets.class_list import ClassList
@@ -20,6 +21,7 @@ from napari_tileseg.widgets.notice_area import NoticeArea
 from napari_tileseg.widgets.run_panel import RunPanel
 from napari_tileseg.widgets.step import Step
 from napari_tileseg.widgets.style import apply_style
+from napari_tileseg.widgets.teach_panel import TeachPanel
 
 if TYPE_CHECKING:
     import napari
@@ -45,18 +47,27 @@ class TiledSegmentation(QWidget):
         self._viewer = viewer
         self.session = Session()
         self._state = self.session.view.state
+        self._phase = self.session.view.teach.phase
         self.controller = Controller(viewer, self.session)
         self.image_panel = ImagePanel()
         self.model_panel = ModelPanel()
         self.run_panel = RunPanel()
+        self.teach_panel = TeachPanel()
         self.export_panel = ExportPanel()
         self.notice_area = NoticeArea()
         self.class_list = ClassList()
         self.image_step = Step("Image", self.image_panel)
         self.model_step = Step("Model", self.model_panel)
         self.run_step = Step("Run", self.run_panel)
+        self.teach_step = Step("Correct & teach", self.teach_panel, is_open=False)
         self.export_step = Step("Export", self.export_panel, is_open=False)
-        self._steps = (self.image_step, self.model_step, self.run_step, self.export_step)
+        self._steps = (
+            self.image_step,
+            self.model_step,
+            self.run_step,
+            self.teach_step,
+            self.export_step,
+        )
         self._lay_out()
         self._on_theme()
         self._connected = ExitStack()
@@ -82,13 +93,7 @@ class TiledSegmentation(QWidget):
         steps = QVBoxLayout(self._content)
         steps.setContentsMargins(2, 2, 2, 2)
         steps.setSpacing(4)
-        for part in (
-            self.image_step,
-            self.model_step,
-            self.run_step,
-            self.export_step,
-            self.class_list,
-        ):
+        for part in (*self._steps, self.class_list):
             steps.addWidget(part)
         steps.addStretch(1)
         self._scroll = scroll = QScrollArea()
@@ -114,11 +119,24 @@ class TiledSegmentation(QWidget):
         self.run_panel.pause_requested.connect(controller.pause)
         self.run_panel.resume_requested.connect(controller.resume)
         self.run_panel.cancel_requested.connect(controller.cancel)
+        self._connect_teaching()
         self.export_panel.export_requested.connect(controller.export)
         self.notice_area.dismiss_requested.connect(self.session.dismiss)
         self.class_list.select_requested.connect(controller.classes.select)
         self.class_list.rename_requested.connect(controller.classes.rename)
         self.class_list.show_requested.connect(controller.classes.show)
+
+    def _connect_teaching(self) -> None:
+        panel, teaching = self.teach_panel, self.controller.teaching
+        panel.settings_requested.connect(teaching.choose_settings)
+        panel.teach_requested.connect(teaching.start)
+        panel.stop_requested.connect(teaching.stop)
+        panel.layers_requested.connect(teaching.show_layers)
+        panel.save_requested.connect(teaching.history.save)
+        panel.verdict.use_requested.connect(teaching.use)
+        panel.verdict.discard_requested.connect(teaching.discard)
+        panel.verdict.place_requested.connect(teaching.show_place)
+        panel.versions.return_requested.connect(teaching.history.return_to)
 
     def _connect_session(self) -> None:
         pushes = (
@@ -126,6 +144,7 @@ class TiledSegmentation(QWidget):
             (self.controller.chosen.listed, self.image_panel.show_layers),
             (self.controller.models.listed, self.model_panel.show_models),
             (self.controller.devices_changed, self.run_panel.show_devices),
+            (self.controller.devices_changed, self.teach_panel.show_devices),
             (self._viewer.events.theme, self._on_theme),
         )
         for signal, slot in pushes:
@@ -139,11 +158,13 @@ class TiledSegmentation(QWidget):
     def show_view(self, view: View) -> None:
         """Push what the session says into the panels."""
         begins = view.state is State.RUNNING and self._state is not State.RUNNING
-        self._state = view.state
+        teaches = view.teach.phase is not self._phase and view.teach.phase is not Phase.IDLE
+        self._state, self._phase = view.state, view.teach.phase
         for panel in (
             self.image_panel,
             self.model_panel,
             self.run_panel,
+            self.teach_panel,
             self.export_panel,
             self.notice_area,
             self.class_list,
@@ -152,9 +173,13 @@ class TiledSegmentation(QWidget):
         self.image_step.set_summary(view.image_line)
         self.model_step.set_summary(view.model_line)
         self.run_step.set_summary(view.run_line)
+        self.teach_step.set_summary(view.teach.line)
         self.export_step.set_summary(view.export_line)
-        if begins:
+        if begins and not self.teach_step.is_open:
             self._make_room_for(self.run_step, spare_px=_NOTICE_PX)
+        if teaches:
+            self.teach_step.set_open(True)
+            self._make_room_for(self.teach_step, spare_px=_NOTICE_PX)
 
     def _on_step_opened(self, step: Step, is_open: bool) -> None:
         if is_open:

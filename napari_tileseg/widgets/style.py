@@ -40,6 +40,15 @@ QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-he
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }
+#curve { color: $icon; background: transparent; alternate-background-color: $primary;
+  selection-background-color: #e08a1e; selection-color: #4a9be0; }
+#verdict { background: $foreground; border-radius: 3px; border-left: 3px solid $secondary; }
+#verdict[outcome="better"] { border-left-color: $current; }
+#verdict[outcome="not-better"] { border-left-color: $warning; }
+#verdict QLabel, #verdict QCheckBox { background: transparent; }
+#versionRow { border-radius: 3px; border: 1px solid transparent; }
+#versionRow[used="true"] { background: $foreground; border: 1px solid $current; }
+#versionRow QLabel { background: transparent; }
 #bar { color: $current; selection-background-color: $primary; background: transparent; }
 """)
 

@@ -1,0 +1,151 @@
+"""From one version of a model to another, with the labels that each had made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from napari_tileseg.session.versions import Version, Versions
+from napari_tileseg.viewer.keepsakes import Keepsake
+from napari_tileseg.viewer.links import OURS, link
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image
+
+    from napari_tileseg.session import Session, View
+    from napari_tileseg.viewer.chosen import Chosen
+    from napari_tileseg.viewer.models import Models
+    from napari_tileseg.viewer.results import Results
+    from napari_tileseg.viewer.runs import Runs
+    from napari_tileseg.viewer.tasks import Tasks
+
+_PATIENCE_S = 30
+"""A window that closes waits so long for a file that is being written, in seconds."""
+
+
+class History:
+    """Knows the versions of the model, and brings back any of them.
+
+    Parameters
+    ----------
+    session, chosen, runs, models, tasks
+        Who is told, whose labels are kept, who computes anew, who measures, who packs.
+
+    Attributes
+    ----------
+    versions
+        All of them.
+    """
+
+    def __init__(
+        self, session: Session, chosen: Chosen, runs: Runs, models: Models, tasks: Tasks
+    ) -> None:
+        self._session = session
+        self._chosen = chosen
+        self._runs = runs
+        self._models = models
+        self._tasks = tasks
+        self.versions = Versions()
+        self.versions.changed.connect(self._list)
+        self._kept: dict[int, WeakKeyDictionary[Image, Keepsake]] = {}
+        self._to_run = False
+        session.changed.connect(self._on_changed)
+        session.planned.connect(self._on_planned)
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.changed.disconnect(self._on_changed)
+        self._session.planned.disconnect(self._on_planned)
+
+    def _list(self) -> None:
+        self._session.learning.list_versions(self.versions.rows())
+
+    def _on_changed(self, view: View) -> None:
+        network, active = self._session.network, self.versions.active
+        if network is not (None if active is None else active.network):
+            self.versions.follow(network, view.origin)
+
+    def use(self, version: Version) -> None:
+        """Take a version into use: its own labels come back, or are computed anew."""
+        self._stop_run()
+        before = self.versions.active
+        if before is not None:
+            self._keep(before)
+        self._session.set_model(version.network, version.origin)
+        self.versions.follow(version.network, version.origin)
+        kept = self._kept.pop(version.number, WeakKeyDictionary())
+        for image, results in self._chosen.all_results:
+            keepsake = kept.pop(image, None)
+            if keepsake is not None and keepsake.fits(results):
+                keepsake.put_back(results)
+                if image is self._chosen.layer:
+                    self._session.count_areas(*results.areas())
+                    continue
+            elif before is not None and results.means_the_same(before.network):
+                _relink(image, results, version)
+            if image is self._chosen.layer:
+                self._run()
+
+    def return_to(self, number: int) -> None:
+        """Go back, or forward, to a version of the history."""
+        version = self.versions.get(number)
+        if version is not self.versions.active:
+            self.use(version)
+
+    def _stop_run(self) -> None:
+        if self._runs.is_running:
+            self._runs.drop()
+            self._session.cancel()
+
+    def _keep(self, version: Version) -> None:
+        """Keep the labels of all images as this version leaves them."""
+        kept = self._kept[version.number] = WeakKeyDictionary()
+        for image, results in self._chosen.all_results:
+            keepsake = kept[image] = Keepsake(results)
+            self._tasks.start(keepsake.pack, lambda _: None, self._session.report)
+
+    def _run(self) -> None:
+        """Compute the labels of the chosen image, as soon as there is a plan."""
+        if self._session.needs_measuring:
+            self._to_run = True
+            self._models.measure_if_needed()
+        elif self._session.view.can_run:
+            self._runs.start()
+
+    def _on_planned(self, plan: object) -> None:
+        if plan is not None and self._to_run:
+            self._to_run = False
+            self._runs.start()
+
+    def save(self, path: str) -> None:
+        """Write the model in use into a file, in the background."""
+        network = self._session.network
+        if network is None:
+            return
+
+        def write() -> Path:
+            from napari_tileseg.io.checkpoints import save_model
+
+            return save_model(network, path)
+
+        def on_done(written: Path) -> None:
+            self._session.learning.show_saving(False)
+            self._session.tell(f"The model was saved as {written}.")
+
+        def on_failed(error: BaseException) -> None:
+            self._session.learning.show_saving(False)
+            self._session.report(error, kept="The model is still in use here.")
+
+        self._session.learning.show_saving(True)
+        self._tasks.start(write, on_done, on_failed, patience_s=_PATIENCE_S)
+
+
+def _relink(image: Image, results: Results, version: Version) -> None:
+    """Let layers say that their numbers mean what they mean to a version, class by class."""
+    if len(results.classes) != len(version.network.classes):
+        return
+    for index, layer in enumerate(results.layers):
+        of_class = index if results.multilabel else None
+        layer.metadata = layer.metadata | {OURS: link(image, version.network, of_class)}
