@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_tileseg.annotation.sparse import Region, bounding, shape_of
+from napari_tileseg.annotation.sparse import Region, bounding, relative, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,11 +108,7 @@ class Stroke:
         """Return (shape of region) which of its pixels the stroke is about."""
         mask = np.zeros(shape_of(region), np.bool_)
         for part in self.parts:
-            inside = tuple(
-                slice(axis.start - frame.start, axis.stop - frame.start)
-                for axis, frame in zip(part.region, region, strict=True)
-            )
-            mask[inside] = part.mask
+            mask[relative(part.region, region)] = part.mask
         return mask
 
     def inverse(self) -> Stroke:

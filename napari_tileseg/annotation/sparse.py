@@ -66,6 +66,22 @@ def bands(region: Region) -> Iterator[tuple[Region, Region]]:
         yield part, tuple(inside)
 
 
+def overlap(one: Region, other: Region) -> Region | None:
+    """Return what two regions have in common; None if that is nothing."""
+    both = tuple(
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return None if any(axis.start >= axis.stop for axis in both) else both
+
+
+def relative(region: Region, frame: Region) -> Region:
+    """Return a region in the coordinates of a frame around it."""
+    return tuple(
+        slice(axis.start - whole.start, axis.stop - whole.start)
+        for axis, whole in zip(region, frame, strict=True)
+    )
+
+
 def chunk_edges(ndim: int) -> tuple[int, ...]:
     """Return (ndim,) the size of a chunk: a plane of `CHUNK_PX` squared over the last two axes."""
     return (1,) * (ndim - 2) + (CHUNK_PX,) * min(2, ndim)
@@ -145,6 +161,32 @@ class SparseArray:
     def touched(self, region: Region) -> bool:
         """Say whether any chunk under `region` has ever been written."""
         return bool(self._chunks) and any(i in self._chunks for i, _, _ in self._pieces(region))
+
+    def largest(self, region: Region, steps: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the largest value of every cell of `steps` pixels; the fill value counts as 0.
+
+        Cells begin at whole multiples of their step, so the first and the last may reach out of
+        the region; only pixels of the region count. It costs what was written.
+        """
+        first = [axis.start // step for axis, step in zip(region, steps, strict=True)]
+        cells = [-(-axis.stop // step) for axis, step in zip(region, steps, strict=True)]
+        found = np.zeros([b - a for a, b in zip(first, cells, strict=True)], self.dtype)
+        for index, chunk in self._chunks.items():
+            frame = chunk_region(index, self.shape)
+            both = overlap(frame, region)
+            if both is None:
+                continue
+            block = chunk[relative(both, frame)]
+            there = []
+            for axis, (span, step, origin) in enumerate(zip(both, steps, first, strict=True)):
+                numbers = np.arange(span.start // step, -(-span.stop // step))
+                if step > 1:
+                    starts = np.maximum(numbers * step - span.start, 0)
+                    block = np.maximum.reduceat(block, starts, axis=axis)
+                there.append(slice(int(numbers[0]) - origin, int(numbers[-1]) + 1 - origin))
+            target = found[tuple(there)]
+            np.maximum(target, block, out=target)
+        return found
 
     def change(self, values: npt.NDArray[Any]) -> None:
         """Put `values[old]` in the place of every value `old`, the fill value included."""

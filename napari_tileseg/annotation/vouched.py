@@ -58,6 +58,10 @@ class VouchedPixels:
         """Return boxes of at most 256 px a side outside which nothing is vouched for, in order."""
         return self._pixels.written()
 
+    def cells(self, region: Region, steps: tuple[int, ...]) -> Mask:
+        """Say of every cell (see `SparseArray.largest`) whether a pixel in it is vouched for."""
+        return self._pixels.largest(region, steps)
+
     def any(self, region: Region) -> bool:
         """Say whether somebody vouched for a pixel of `region`."""
         return self._pixels.touched(region) and bool(self.read(region).any())

@@ -16,6 +16,7 @@ from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.estimates import Estimates
 from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.models import Models
+from napari_tileseg.viewer.review import Review
 from napari_tileseg.viewer.runs import Runs
 from napari_tileseg.viewer.tasks import Tasks
 from napari_tileseg.viewer.teaching import Teaching
@@ -57,6 +58,7 @@ class Controller:
         self.session = session
         self.chosen = Chosen(viewer, session)
         self.classes = ClassTools(viewer, session)
+        self.review = Review(viewer, session)
         self._tasks = Tasks()
         self.models = Models(session, self._tasks)
         self._exports = Exports(session, self._tasks)
@@ -74,7 +76,7 @@ class Controller:
             emitter.connect(self._on_layers_changed)
             self._bound.callback(emitter.disconnect, self._on_layers_changed)
         self.chosen.altered.connect(self._on_image_altered)
-        for part in (self.classes, self._exports, self.teaching):
+        for part in (self.classes, self.review, self._exports, self.teaching):
             # whoever works on the labels of the chosen image is told which those are
             self.chosen.bound.connect(part.bind)
         self.refresh_images()
@@ -90,6 +92,7 @@ class Controller:
         self.runs.close()
         self.teaching.close()
         self.classes.close()
+        self.review.close()
 
     # images
 

@@ -20,6 +20,11 @@ ACTIONS: dict[str, tuple[str, Callable[[Controller], object]]] = {
     "next_class": ("Control-Shift-D", lambda controller: controller.classes.select_next()),
     "previous_class": ("Control-Shift-A", lambda controller: controller.classes.select_previous()),
     "toggle_labels": ("Control-Shift-L", lambda controller: controller.classes.toggle_labels()),
+    "mark_view": ("Control-Shift-V", lambda controller: controller.review.mark_view()),
+    "unmark_view": ("Control-Shift-U", lambda controller: controller.review.unmark_view()),
+    "mark_region": ("Control-Shift-M", lambda controller: controller.review.mark_region()),
+    "toggle_overlay": ("Control-Shift-O", lambda controller: controller.review.overlay.toggle()),
+    "take_labels": ("Control-Shift-T", lambda controller: controller.review.take_selected_layer()),
 }
 """What napari calls Control is the command key on a Mac."""
 

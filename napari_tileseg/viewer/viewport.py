@@ -86,6 +86,21 @@ def visible_region(viewer: ViewerModel, layer: Layer) -> Viewport:
     return Viewport(tuple(point.tolist()), tuple(np.maximum(extent, _ONE_PLANE).tolist()))
 
 
+def to_data(viewer: ViewerModel, layer: Layer, world: Sequence[float]) -> tuple[float, ...]:
+    """Return where a point of the world lies in the data of a layer; pixel centres are whole."""
+    factor = _units_factor(viewer, layer, len(world))
+    return tuple(_to_data(layer, np.asarray(world, float) * factor).tolist())
+
+
+def to_world(viewer: ViewerModel, layer: Layer, point: Sequence[float]) -> tuple[float, ...]:
+    """Return (viewer.dims.ndim,) where a point in the data of a layer lies in the world."""
+    ndim = viewer.dims.ndim
+    world = np.array(viewer.dims.point, float)
+    world[ndim - layer.ndim :] = np.asarray(layer.data_to_world(point), float)
+    world[ndim - layer.ndim :] /= _units_factor(viewer, layer, ndim)[ndim - layer.ndim :]
+    return tuple(world.tolist())
+
+
 def _to_data(layer: Layer, world: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(layer.world_to_data(world), float)
 
