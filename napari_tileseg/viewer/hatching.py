@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_tileseg.annotation.survey import CORRECTED, OPEN, REVIEWED
 
-PERIOD = 12
+PERIOD = 16
 """A pattern repeats after so many pixels of the screen."""
 
 LEGEND = "//// corrected   \\\\\\\\ reviewed   · · · not computed yet"
@@ -15,8 +15,8 @@ LEGEND = "//// corrected   \\\\\\\\ reviewed   · · · not computed yet"
 _DARK = (0, 0, 0, 150)
 _VEIL = (128, 128, 128, 60)
 _DOT = (235, 235, 235, 220)
-_STROKE = (255, 255, 255, 235)
-_RIGHT = (120, 230, 255, 235)
+_STROKE = (255, 255, 255, 220)
+_RIGHT = (120, 230, 255, 220)
 _STATES = 8
 
 
@@ -44,11 +44,13 @@ def hatched(cells: npt.NDArray[np.uint8], origin: tuple[int, int]) -> npt.NDArra
 
 
 def _borders(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return both pixels at each border, so that a screen of fewer pixels shows one of them."""
     border = np.zeros_like(inside)
-    border[1:] |= inside[1:] & ~inside[:-1]
-    border[:-1] |= inside[:-1] & ~inside[1:]
-    border[:, 1:] |= inside[:, 1:] & ~inside[:, :-1]
-    border[:, :-1] |= inside[:, :-1] & ~inside[:, 1:]
+    down, right = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
+    border[1:] |= down
+    border[:-1] |= down
+    border[:, 1:] |= right
+    border[:, :-1] |= right
     return border
 
 

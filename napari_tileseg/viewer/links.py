@@ -40,6 +40,7 @@ def link(image: Image, network: Network, index: int | None = None) -> dict[str, 
     return {
         "image": str(image.unique_id),
         "classes": class_names(network),
+        "meanings": {},
         "multilabel": network.spec.task is Task.MULTILABEL,
         "index": index,
     }

@@ -6,11 +6,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
-from napari.layers import Image
 
 from napari_tileseg.engine.spec import ClassInfo, Task
-from napari_tileseg.errors import ImageError
 from napari_tileseg.viewer.images import geometry
 from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.links import (
@@ -18,14 +15,17 @@ from napari_tileseg.viewer.links import (
     class_names,
     link,
     linked_labels,
-    linked_probabilities,
 )
+from napari_tileseg.viewer.probabilities import require_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     from napari.components import ViewerModel
+    from napari.layers import Image
 
+    from napari_tileseg.annotation.relabelling import Relabelling
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.predict import Patch
     from napari_tileseg.session import Session
@@ -78,10 +78,28 @@ class Results:
         return not self.multilabel or len(self.layers) == len(known["classes"])
 
     def means_the_same(self, network: Network) -> bool:
-        """Return whether the numbers on the layers mean what they mean to a network."""
-        known = self.front.metadata[OURS]
+        """Return whether it is known which label each class of a network has here."""
         multilabel = network.spec.task is Task.MULTILABEL
-        return multilabel == self.multilabel and tuple(known["classes"]) == class_names(network)
+        return multilabel == self.multilabel and self.meaning_for(network) is not None
+
+    def meaning_for(self, network: Network) -> tuple[int, ...] | None:
+        """Return the label of each class of a network, in its order; None if that is not known.
+
+        It is the class's own number until a person merges or deletes classes.
+        """
+        names = class_names(network)
+        known = self.front.metadata[OURS]
+        if names in known["meanings"]:
+            return tuple(known["meanings"][names])
+        same = names == tuple(one.name for one in self.classes)
+        return tuple(range(len(names))) if same or names == tuple(known["classes"]) else None
+
+    @property
+    def meaning(self) -> tuple[int, ...]:
+        """The label of each class of the network of the newest run."""
+        known = self.front.metadata[OURS]
+        names = tuple(known["classes"])
+        return tuple(known["meanings"].get(names, range(len(names))))
 
     def fits(self, network: Network, shape: tuple[int, ...]) -> bool:
         """Return whether a run can be written here without changing what a person said."""
@@ -100,19 +118,35 @@ class Results:
             for layer, labels in zip(self.layers, patch.labels, strict=True):
                 layer.stream_block(patch.region, labels.astype(np.uint8))
         else:
-            self.front.stream_block(patch.region, patch.labels)
+            self.front.stream_block(patch.region, self._labels_of(patch.labels))
         if self.probabilities is not None and patch.probabilities is not None:
             self.probabilities.data[(slice(None), *patch.region)] = patch.probabilities
+
+    def _labels_of(self, classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Turn a network's class numbers into labels."""
+        meaning = self.meaning
+        if meaning == tuple(range(len(meaning))):
+            return classes
+        table = np.arange(256, dtype=np.uint8)
+        table[: len(meaning)] = meaning
+        return table[classes]
 
     def prepare(self, session: Session, image: Image) -> None:
         """Begin another run: old labels stay in sight until new ones replace them."""
         assert session.network is not None
         assert session.image is not None
+        meaning = self.meaning_for(session.network)
         self.made_by = session.network
         shared = geometry(image, session.image.channel_axis)
         for index, layer in enumerate(self.layers):
             of_class = index if self.multilabel else None
-            layer.metadata = layer.metadata | {OURS: link(image, session.network, of_class)}
+            known = link(image, session.network, of_class)
+            if meaning is not None:
+                known["meanings"] = {
+                    **layer.metadata[OURS]["meanings"],
+                    class_names(session.network): meaning,
+                }
+            layer.metadata = layer.metadata | {OURS: known}
             place(layer, shared)
         self.show_classes(session.classes, session.hidden)
         for layer in self.layers:
@@ -168,6 +202,32 @@ class Results:
         for index, layer in enumerate(self.layers):
             layer.set_classes(_layer_classes(classes, index))
             layer.visible = index not in hidden
+
+    def change_classes(
+        self, classes: tuple[ClassInfo, ...], change: Relabelling | None = None
+    ) -> None:
+        """Have other classes from now on; runs of a network write what its classes became.
+
+        Parameters
+        ----------
+        classes
+            In the order of the labels.
+        change
+            What becomes of labels; None if each stays what it is, as with a new class at the end.
+        """
+        assert not self.multilabel, "each class of a multilabel model has a layer of its own"
+        known = dict(self.front.metadata[OURS])
+        meanings = {tuple(known["classes"]): self.meaning} | known["meanings"]
+        if change is not None:
+            meanings = {
+                names: tuple(int(label) for label in change.table[list(meaning)])
+                for names, meaning in meanings.items()
+            }
+        self.front.metadata = self.front.metadata | {OURS: known | {"meanings": meanings}}
+        if change is None:
+            self.front.set_classes(classes)
+        else:
+            self.front.relabel(change, classes)
 
 
 def find_results(viewer: ViewerModel, image: Image, shape: Sequence[int]) -> list[Results]:
@@ -240,81 +300,3 @@ def _layer_classes(classes: tuple[ClassInfo, ...], index: int | None) -> tuple[C
     if index is None:
         return classes
     return (ClassInfo("background", "#000000"), classes[index])
-
-
-def probabilities_shape(session: Session) -> tuple[int, ...]:
-    """Return the shape of the merged probabilities: classes first."""
-    assert session.source is not None
-    assert session.network is not None
-    return (len(session.network.spec.classes), *session.source.label_shape)
-
-
-def probabilities_for(
-    viewer: ViewerModel, session: Session, image: Image, before: Image | None
-) -> Image:
-    """Return the layer for the probabilities of a run, empty; one for other classes goes.
-
-    Parameters
-    ----------
-    viewer, session
-        Where, and for which model.
-    image
-        The layer that is segmented.
-    before
-        The layer that the last run wrote.
-    """
-    assert session.network is not None
-    shape = probabilities_shape(session)
-    found = linked_probabilities(viewer, image, session.network, shape)
-    if found is not None:
-        return found
-    if before is not None and before in viewer.layers:
-        viewer.layers.remove(before)
-    return add_probabilities(viewer, session, image)
-
-
-def add_probabilities(viewer: ViewerModel, session: Session, image: Image) -> Image:
-    """Add an empty image layer with one plane a class for the merged probabilities."""
-    assert session.image is not None
-    assert session.network is not None
-    layer = Image(
-        np.zeros(probabilities_shape(session), dtype=np.float16),
-        name=f"{image.name} · probabilities",
-        contrast_limits=(0, 1),
-        colormap="viridis",
-        visible=False,
-        metadata={OURS: link(image, session.network)},
-        **with_class_axis(geometry(image, session.image.channel_axis)),
-    )
-    viewer.add_layer(layer)
-    return layer
-
-
-def with_class_axis(shared: dict[str, Any]) -> dict[str, Any]:
-    """Put an axis for the classes in front of a geometry."""
-
-    def framed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        larger = np.eye(len(matrix) + 1)
-        larger[1:, 1:] = matrix
-        return larger
-
-    return {
-        "scale": np.r_[1, shared["scale"]],
-        "translate": np.r_[0, shared["translate"]],
-        "rotate": framed(shared["rotate"]),
-        "shear": framed(shared["shear"]),
-        "affine": framed(shared["affine"]),
-        "units": ["pixel", *shared["units"]],
-        "axis_labels": ["class", *shared["axis_labels"]],
-    }
-
-
-def require_memory(n_bytes: int, name: str) -> None:
-    """Raise `ImageError` if an array of that size would push the computer into swapping."""
-    available = psutil.virtual_memory().available
-    if n_bytes > 0.8 * available:
-        raise ImageError(
-            f"The result for '{name}' needs {n_bytes / 1e9:.1f} GB of memory, "
-            f"{available / 1e9:.1f} GB are free. Close other programs, or segment a smaller part "
-            "(crop the layer first)."
-        )

@@ -7,14 +7,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from napari_tileseg.viewer.links import linked_probabilities
-from napari_tileseg.viewer.results import (
-    Results,
-    find_results,
-    make_results,
+from napari_tileseg.viewer.probabilities import (
     probabilities_for,
     probabilities_shape,
     require_memory,
 )
+from napari_tileseg.viewer.results import Results, find_results, make_results
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
