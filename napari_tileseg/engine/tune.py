@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_tileseg.engine.device import autocast, in_fast_layout, is_out_of_memory, release_memory
+from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.geometry import crop_sizes, cropped_grid
 from napari_tileseg.engine.tiles import round_up
@@ -36,6 +37,7 @@ _LONGEST_S, _LONGEST_WHILE_WATCHED_S = 4.0, 1.0
 _MOST_PARTS = 12
 """An axis is cut into up to so many tiles of equal size; more are near the usual sizes anyway."""
 
+_TIMINGS = 3
 _BATCHES = (1, 2, 4, 8)
 _GAIN = 0.97
 """A larger batch has to take at most this share of the time a tile took before."""
@@ -89,6 +91,7 @@ def tuned(
     sizes = [plan.tile[0]] if wanted else crop_sizes(network.spec, plan.halo)
     grids = [plan.grid] if wanted else _grids(source, network, sizes, halo_for)
     batches = (plan.batch,) if plan.settings.batch else _BATCHES
+    network = folded(network)
     tries = list(_tries(plan, network, grids, batches, check))
     if not tries:
         return plan
@@ -105,16 +108,20 @@ def _with_fewest_pixels(
     check: Callable[[], None],
     watched: bool,
 ) -> Plan:
-    shape = plan.grid.tile_shape
-    usual = tuple(min(side, round_up(network.spec.tile, network.spec.stride)) for side in shape)
-    seconds = _timed(plan, network, usual, 1, check, warm=True)
-    if seconds is None:
+    stride = network.spec.stride
+    shape = tuple(
+        min(side, round_up(network.spec.tile // 2, stride)) for side in plan.grid.tile_shape
+    )
+    # the quickest of some: another program may be busy for a moment
+    timed = [_timed(plan, folded(network), shape, 1, check) for _ in range(_TIMINGS)]
+    seconds = [one for one in timed if one is not None]
+    if not seconds:
         return plan
     longest = _LONGEST_WHILE_WATCHED_S if watched else _LONGEST_S
-    most_px = longest / seconds * prod(usual)
+    most_px = longest / min(seconds) * prod(shape)
     sizes = {
         *crop_sizes(network.spec, plan.halo or 0),
-        *_even_sizes(plan, source, network.spec.stride, halo_for),
+        *_even_sizes(plan, source, stride, halo_for),
     }
     grids = _grids(source, network, sorted(sizes), halo_for)
     for grid in sorted(grids, key=lambda one: one.seen_px):
@@ -174,7 +181,7 @@ def _tries(
         for batch in batches:
             if not _fits(plan, network, shape, batch):
                 break
-            seconds = _timed(plan, network, shape, batch, check, warm=True)
+            seconds = _timed(plan, network, shape, batch, check)
             if seconds is None or seconds / batch > fastest * _GAIN:
                 break
             fastest = seconds / batch
@@ -196,16 +203,14 @@ def _timed(
     shape: tuple[int, ...],
     batch: int,
     check: Callable[[], None],
-    *,
-    warm: bool,
 ) -> float | None:
-    """Return the seconds of one forward; None if memory is short after all."""
+    """Return the seconds of one forward after another; None if memory is short after all."""
     margin, at_once = network.spec.margin, batch * len(variants(plan.tta, len(shape)))
     sides = [size + 2 * margin for size in shape]
     try:
         tiles = torch.zeros((at_once, len(network.spec.channels), *sides), device=plan.device)
         with torch.inference_mode(), autocast(plan.device, plan.precision):
-            for again in (True, False) if warm else (False,):
+            for again in (True, False):
                 check()
                 start = time.perf_counter()
                 answer = network.logits(in_fast_layout(tiles))

@@ -21,7 +21,7 @@ def timed(monkeypatch):
     asked = []
 
     def pretend(seconds):
-        def measure(_plan, _network, shape, batch, _check, *, warm):
+        def measure(_plan, _network, shape, batch, _check):
             asked.append((shape[0], batch))
             return seconds(shape[0], batch)
 
@@ -41,7 +41,7 @@ def _tuned(device="cpu", outputs=3, watched=False, **options):
 def test_tiles_divide_the_image_so_that_the_network_sees_the_fewest_pixels(timed):
     asked = timed(lambda side, _: side**2 * 1e-7)
     _, result = _tuned()
-    assert asked == [(512, 1)]
+    assert set(asked) == {(256, 1)}
     assert result.grid.axes[0].lengths == (4576, 4576)
     assert result.batch == 1
 
@@ -51,6 +51,12 @@ def test_on_a_cpu_a_tile_does_not_take_long_and_less_while_somebody_waits(timed)
     alone, watched = _tuned()[1].tile, _tuned(watched=True)[1].tile
     assert 1.0 < alone[0] ** 2 * 1e-6 <= 4
     assert 0.5 < watched[0] ** 2 * 1e-6 <= 1
+
+
+def test_a_moment_in_which_the_computer_is_busy_does_not_count(timed):
+    slow = iter([20.0, 1.0, 30.0])
+    timed(lambda side, _: side**2 * 1e-7 * next(slow))
+    assert _tuned()[1].grid.axes[0].lengths == (4576, 4576)
 
 
 def test_larger_tiles_that_need_less_context_get_less(timed):
