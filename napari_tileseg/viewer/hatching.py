@@ -40,7 +40,8 @@ def hatched(cells: npt.NDArray[np.uint8], origin: tuple[int, int]) -> npt.NDArra
     place = (rows[:, None] * PERIOD + columns).astype(np.uint16)
     picture = _PATTERNS[cells.astype(np.uint16) * np.uint16(PERIOD**2) + place]
     picture[_borders((cells & (CORRECTED | REVIEWED)) != 0)] = _packed(_STROKE)
-    return picture.view(np.uint8).reshape(*cells.shape, 4)
+    colours: npt.NDArray[np.uint8] = picture.view(np.uint8).reshape(*cells.shape, 4)
+    return colours
 
 
 def _borders(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -55,7 +56,7 @@ def _borders(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _packed(colour: tuple[int, int, int, int]) -> np.uint32:
-    return np.array(colour, np.uint8).view(np.uint32)[0]
+    return np.uint32(np.array(colour, np.uint8).view(np.uint32)[0])
 
 
 def _patterns() -> npt.NDArray[np.uint32]:

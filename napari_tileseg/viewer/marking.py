@@ -161,7 +161,7 @@ def _pixels_in(
     if any(not 0 <= s.start < s.stop <= size for s, size in zip(region, shape, strict=True)):
         return None
     frame = [region[axis] for axis in axes]
-    flat = polygon2mask(
+    flat = polygon2mask(  # type: ignore[no-untyped-call]
         tuple(axis.stop - axis.start for axis in frame),
         points[:, axes] - [axis.start for axis in frame],
     )
