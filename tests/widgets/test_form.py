@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from napari_tileseg.settings import Blend, Mode, RunSettings, Settings, TrainSettings, knob
+from napari_tileseg.knobs import Settings, knob
+from napari_tileseg.settings import Blend, Mode, RunSettings, TrainSettings
 from napari_tileseg.widgets.form import SettingsForm
 
 DEVICES = {"device": [("auto", "Automatic"), ("cpu", "CPU")]}
