@@ -233,11 +233,15 @@ class Session(Knowledge):
 
     # the result
 
-    def rename_class(self, index: int, name: str) -> None:
-        """Give a class another name."""
-        renamed = list(self.classes)
-        renamed[index] = replace(renamed[index], name=name)
-        self._update(classes=tuple(renamed))
+    def set_classes(self, classes: tuple[ClassInfo, ...], hidden: frozenset[int]) -> None:
+        """Have other classes, or other names and colours for them, and say which are hidden."""
+        chosen = self._wanted.selected
+        gone = chosen is not None and chosen >= len(classes)
+        self._update(classes=classes, hidden=hidden, selected=None if gone else chosen)
+
+    def count_vouched(self, pixels: Sequence[int]) -> None:
+        """Say how many pixels of each class a person vouches for."""
+        self._update(vouched=tuple(int(one) for one in pixels))
 
     def show_class(self, index: int, shown: bool) -> None:
         """Show or hide a class."""

@@ -185,6 +185,7 @@ def class_rows(wanted: Wanted) -> tuple[ClassRow, ...]:
             colour=one.colour,
             share=_share(wanted, index),
             area=_area(wanted, index),
+            vouched=wanted.vouched[index] if index < len(wanted.vouched) else 0,
             shown=index not in wanted.hidden,
             selected=index == wanted.selected,
         )
@@ -205,6 +206,16 @@ def _area(wanted: Wanted, index: int) -> str:
     text = f"{pixels:,} px"
     size = wanted.image.pixel_size_um if wanted.image else None
     return text if size is None else f"{text} · {square(pixels * size**2)}"
+
+
+def brief(number: int) -> str:
+    """Write a number in at most five signs: "1,204", "12 k", "3.4 M"."""
+    if number < 10_000:
+        return f"{number:,}"
+    if number < 1_000_000:
+        return f"{number // 1_000} k"
+    millions = number / 1e6
+    return f"{millions:.1f} M" if millions < 10 else f"{int(millions):,} M"
 
 
 def square(um2: float) -> str:

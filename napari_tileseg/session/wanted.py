@@ -55,13 +55,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One line of the class list; `share` is of the area computed so far, 0 to 1."""
+    """One line of the class list.
+
+    `share` is of the area computed so far, 0 to 1; a person vouches for `vouched` of its pixels.
+    """
 
     index: int
     name: str
     colour: str
     share: float | None = None
     area: str = ""
+    vouched: int = 0
     shown: bool = True
     selected: bool = False
 
@@ -100,6 +104,7 @@ class Wanted:
     view_complete: bool = False
     pixels: tuple[int, ...] = ()
     computed: int = 0
+    vouched: tuple[int, ...] = ()
     hidden: frozenset[int] = frozenset()
     selected: int | None = None
     has_labels: bool = False

@@ -45,7 +45,7 @@ class Keepsake:
     def fits(self, results: Results) -> bool:
         """Return whether size and numbers of the layers are still those of the labels."""
         return len(results.layers) == len(self._layers) and all(
-            kept.shape == layer.data.shape and kept.renumbered == layer.renumbered
+            kept.shape == layer.data.shape and kept.renumbered == layer.sheet.renumbered
             for kept, layer in zip(self._layers, results.layers, strict=True)
         )
 
@@ -65,7 +65,7 @@ class _Kept:
 
     def __init__(self, layer: SegmentationLabels) -> None:
         self.shape: tuple[int, ...] = layer.data.shape
-        self.renumbered: int = layer.renumbered
+        self.renumbered: int = layer.sheet.renumbered
         self.metadata: dict[str, Any] = {
             k: layer.metadata[k] for k in _METADATA if k in layer.metadata
         }

@@ -55,8 +55,7 @@ class SegmentationLabels(PaintedLabels):
     Notes
     -----
     `events.vouched_changed` fires after pixels were vouched for or released, with the region
-    (one slice an axis) as its `value`. `renumbered` counts how often all labels were given other
-    numbers because classes were merged or deleted.
+    (one slice an axis) as its `value`.
     """
 
     def __init__(self, data: Any, *, classes: Sequence[ClassInfo], **options: Any) -> None:
@@ -64,7 +63,6 @@ class SegmentationLabels(PaintedLabels):
         self._classes = tuple(classes)
         self._hidden: frozenset[int] = frozenset()
         self._replaced = False
-        self.renumbered = 0
         super().__init__(
             self._sheet.shown,
             colormap=_colormap(self._classes, self._hidden),
@@ -195,7 +193,6 @@ class SegmentationLabels(PaintedLabels):
         chosen = int(change.table[self.selected_label])
         self._sheet.relabel(change)
         internals.replace_history(self, lambda stroke: stroke.relabelled(change))
-        self.renumbered += 1
         self.set_classes(classes)
         self.selected_label = chosen
         self.refresh(extent=False, thumbnail=True, highlight=False)

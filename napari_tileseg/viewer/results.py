@@ -167,6 +167,11 @@ class Results:
             return [int(one[1]) for one in counts], computed
         return [int(one) for one in counts[0][:-1]], computed
 
+    def vouched_areas(self) -> list[int]:
+        """Return how many pixels of each class a person vouches for."""
+        counts = [layer.vouched_areas() for layer in self.layers]
+        return [int(one[1]) for one in counts] if self.multilabel else counts[0].tolist()
+
     # classes
 
     def layer_of(self, index: int) -> SegmentationLabels:

@@ -125,6 +125,11 @@ class TiledSegmentation(QWidget):
         self.class_list.select_requested.connect(controller.classes.select)
         self.class_list.rename_requested.connect(controller.classes.rename)
         self.class_list.show_requested.connect(controller.classes.show)
+        self.class_list.add_requested.connect(controller.classes.add)
+        self.class_list.recolour_requested.connect(controller.classes.recolour)
+        self.class_list.merge_requested.connect(controller.classes.merge)
+        self.class_list.delete_requested.connect(controller.classes.delete)
+        self.class_list.overlay_requested.connect(controller.review.overlay.toggle)
 
     def _connect_teaching(self) -> None:
         panel, teaching = self.teach_panel, self.controller.teaching
@@ -144,6 +149,7 @@ class TiledSegmentation(QWidget):
             (self.controller.chosen.listed, self.image_panel.show_layers),
             (self.controller.models.listed, self.model_panel.show_models),
             (self.controller.devices_changed, self.run_panel.show_devices),
+            (self.controller.review.overlay.toggled, self.class_list.show_overlay),
             (self.controller.devices_changed, self.teach_panel.show_devices),
             (self._viewer.events.theme, self._on_theme),
         )

@@ -174,7 +174,8 @@ def test_areas_have_units_where_the_pixel_size_is_known(session: Session) -> Non
 
 
 def test_names_and_visibility_of_classes_belong_to_the_session(ready: Session) -> None:
-    ready.rename_class(1, "nucleus")
+    first, second, *others = ready.classes
+    ready.set_classes((first, replace(second, name="nucleus"), *others), frozenset())
     ready.show_class(1, False)
     ready.select_class(1)
     row = ready.view.classes[1]

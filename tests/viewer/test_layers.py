@@ -468,7 +468,7 @@ def test_merging_classes_changes_model_person_and_what_undo_brings_back():
     layer.relabel(Relabelling.merging(1, into=2), (CLASSES[0], *CLASSES[2:]))
     assert layer.areas().tolist() == [0, count, 2000 - count, 0]
     assert layer.selected_label == 2
-    assert layer.renumbered == 1
+    assert layer.sheet.renumbered == 1
     layer.undo()
     assert layer.data[20, 20] == 1  # it was "myelin", which "axon" has taken in
     layer.undo()
