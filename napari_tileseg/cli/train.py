@@ -67,6 +67,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     _add_start(parser)
     add_settings(parser, TrainSettings)
+    parser.add_argument(
+        "--no-augment",
+        dest="augmentation",
+        action="store_const",
+        const=0.0,
+        help="the same as --augmentation 0",
+    )
 
 
 def _add_start(parser: argparse.ArgumentParser) -> None:

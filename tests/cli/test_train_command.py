@@ -204,6 +204,13 @@ def test_quiet_prints_no_table(train):
     assert out == ""
 
 
+@pytest.mark.parametrize("words", [("--no-augment",), ("--augmentation", "0")])
+def test_patches_can_be_learnt_from_as_they_are(train, data, words):
+    code, _, err = train("--epochs", 1, *words)
+    assert code == 0, err
+    assert load_model(data / "mine.safetensors").provenance["settings"]["augmentation"] == 0
+
+
 def _recolour(folder, palette):
     for path in folder.iterdir():
         colours = np.array(palette, np.uint8)[np.asarray(Image.open(path))]
