@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from napari_tileseg.session.wanted import Wanted
     from napari_tileseg.settings import TeachSettings
 
+_READ_ONLY = (
+    "Another window works on this image. Here it can be looked at; close the other window to "
+    "correct and teach here."
+)
 _NOTHING = "Paint over what is wrong, or mark a region that is right as reviewed."
 
 
@@ -43,9 +47,10 @@ class TeachView:
     can_save: bool
 
 
-def resolve_teaching(wanted: Wanted, read_only: str = "") -> TeachView:
+def resolve_teaching(wanted: Wanted) -> TeachView:
     """Work out what the panel shows. Pure: equal input gives an equal answer."""
     known = wanted.teaching
+    read_only = _READ_ONLY if wanted.work.read_only else ""
     teaching = known.phase is Phase.TEACHING
     ready = known.readiness is not None and known.readiness.can_teach
     problem = read_only or ("" if wanted.spec is None or not ready else known.why_not)

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from napari_tileseg.session.versions import Version, Versions
 from napari_tileseg.viewer.keepsakes import Keepsake
-from napari_tileseg.viewer.links import OURS, link
+from napari_tileseg.viewer.links import OURS, class_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ class History:
                     self._session.count_areas(*results.areas())
                     continue
             elif before is not None and results.means_the_same(before.network):
-                _relink(image, results, version)
+                _take_over(results, version)
             if image is self._chosen.layer:
                 self._run()
 
@@ -142,10 +142,13 @@ class History:
         self._tasks.start(write, on_done, on_failed, patience_s=_PATIENCE_S)
 
 
-def _relink(image: Image, results: Results, version: Version) -> None:
-    """Let layers say that their numbers mean what they mean to a version, class by class."""
-    if len(results.classes) != len(version.network.classes):
+def _take_over(results: Results, version: Version) -> None:
+    """Let labels go on with a version that was taught on them, also if they were renamed since."""
+    n_classes = len(version.network.classes)
+    if results.multilabel or results.means_the_same(version.network):
         return
-    for index, layer in enumerate(results.layers):
-        of_class = index if results.multilabel else None
-        layer.metadata = layer.metadata | {OURS: link(image, version.network, of_class)}
+    if len(results.classes) == n_classes:
+        known = dict(results.front.metadata[OURS])
+        same = tuple(range(n_classes))
+        known["meanings"] = {**known["meanings"], class_names(version.network): same}
+        results.front.metadata = results.front.metadata | {OURS: known}

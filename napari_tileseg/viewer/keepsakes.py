@@ -55,7 +55,7 @@ class Keepsake:
             layer.reset_model()
             for region, labels in kept.parts():
                 layer.stream_block(region, labels)
-            layer.metadata = layer.metadata | kept.metadata
+            layer.metadata = layer.metadata | kept.metadata_for(layer)
             layer.settle()
         results.made_by = self._made_by
 
@@ -73,6 +73,12 @@ class _Kept:
         for box in layer.vouched.written():
             self._labels[box] = layer.model(box)
         self._packed: list[bytes] = []
+
+    def metadata_for(self, layer: SegmentationLabels) -> dict[str, Any]:
+        """Return what was said about the run; what classes mean may have become known since."""
+        link = self.metadata[OURS]
+        meanings = {**layer.metadata[OURS]["meanings"], **link["meanings"]}
+        return {**self.metadata, OURS: {**link, "meanings": meanings}}
 
     @property
     def _everything(self) -> Region:

@@ -107,8 +107,9 @@ def lesson(
             should_stop=lambda: wishes.stop,
         ):
             yield report
-            if report.network is not None and not wishes.stop:
-                yield from looks.at(report.network, final=report.verdict is not None)
+            final = report.verdict is not None
+            if report.network is not None and (final or not wishes.stop):
+                yield from looks.at(report.network, final=final)
 
     return stream
 

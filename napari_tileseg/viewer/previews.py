@@ -108,7 +108,7 @@ class Previews:
             colormap=colours,
             opacity=0.9,
             visible=shown,
-            metadata={OURS: {"image": "", "classes": (), "multilabel": False, "index": None}},
+            metadata={OURS: {"image": ""}},
         )
         active = self._viewer.layers.selection.active
         self._viewer.add_layer(layer)

@@ -136,8 +136,11 @@ class Teaching:
         if not examples or shown is None or active is None or base is None or view.problem:
             self._session.tell(view.problem or view.readiness, Severity.WARNING)
             return None
+        results = self._chosen.results
+        assert results is not None, "there is something to learn from in it"
+        meaning = results.meaning_for(active)
         return Assignment(
-            base, active, shown, tuple(examples), view.settings, self._session.classes
+            base, active, shown, tuple(examples), view.settings, results.classes, meaning
         )
 
     def _on_view_moved(self, *_: object) -> None:

@@ -133,6 +133,8 @@ class TiledSegmentation(QWidget):
 
     def _connect_teaching(self) -> None:
         panel, teaching = self.teach_panel, self.controller.teaching
+        panel.mark_view_requested.connect(self.controller.review.mark_view)
+        panel.mark_region_requested.connect(self.controller.review.mark_region)
         panel.settings_requested.connect(teaching.choose_settings)
         panel.teach_requested.connect(teaching.start)
         panel.stop_requested.connect(teaching.stop)
@@ -151,6 +153,7 @@ class TiledSegmentation(QWidget):
             (self.controller.devices_changed, self.run_panel.show_devices),
             (self.controller.review.overlay.toggled, self.class_list.show_overlay),
             (self.controller.devices_changed, self.teach_panel.show_devices),
+            (self.controller.review.marking, self.teach_panel.show_marking),
             (self._viewer.events.theme, self._on_theme),
         )
         for signal, slot in pushes:

@@ -55,8 +55,10 @@ class TeachPanel(QWidget):
         self.mark_region = _button(
             "Mark region",
             "plain",
-            "Drag a rectangle around labels that are right",
+            "Then drag a rectangle around labels that are right, or click around them; "
+            "a second click on this button ends that",
         )
+        self.mark_region.setCheckable(True)
         self._readiness = Text()
         self._problem = Text("warning")
         self.form: SettingsForm[TeachSettings] = SettingsForm(
@@ -82,7 +84,7 @@ class TeachPanel(QWidget):
 
     def _connect(self) -> None:
         self.mark_view.clicked.connect(self.mark_view_requested)
-        self.mark_region.clicked.connect(self.mark_region_requested)
+        self.mark_region.clicked.connect(self._on_mark_region)
         self.form.settings_requested.connect(self.settings_requested)
         self.form.problem_found.connect(self._problem.say)
         self.teach.clicked.connect(self.teach_requested)
@@ -126,6 +128,10 @@ class TeachPanel(QWidget):
         """List the devices a model can learn on as (value, label), "auto" first."""
         self.form.field("device").set_options(choices)
 
+    def show_marking(self, on: bool) -> None:
+        """Say whether the mouse marks regions now."""
+        self.mark_region.setChecked(on)
+
     def show_view(self, view: View) -> None:
         """Show marks, settings, progress, verdict and versions."""
         known = view.teach
@@ -156,6 +162,11 @@ class TeachPanel(QWidget):
         self.curve.setVisible(known.teaching or known.finding is not None)
         self.preview.setVisible(known.teaching)
         self.preview.setChecked(known.preview)
+
+    def _on_mark_region(self, checked: bool) -> None:
+        # whether the mouse marks now is said by whoever decides it
+        self.mark_region.setChecked(not checked)
+        self.mark_region_requested.emit()
 
     def _on_layers(self) -> None:
         self.layers_requested.emit(self.preview.isChecked(), self.verdict.changes.isChecked())
