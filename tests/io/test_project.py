@@ -167,7 +167,8 @@ def test_a_full_disk_is_told_and_what_was_saved_stays(tmp_path):
         project = Project.create(disk / "a.tileseg", FACTS)
         sheet = a_sheet()
         project.write(chunks(sheet))
-        (disk / "filler").write_bytes(bytes(200_000 - 4 * log_file(project.path).stat().st_size // 3))
+        free = 200_000 - 4 * log_file(project.path).stat().st_size // 3
+        (disk / "filler").write_bytes(bytes(free))
         with pytest.raises(ProjectError, match="cannot be saved"):
             project.write(chunks(a_sheet(1)))
         require_equal(restored(project), sheet)
