@@ -16,6 +16,7 @@ from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.estimates import Estimates
 from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.models import Models
+from napari_tileseg.viewer.projects import Projects
 from napari_tileseg.viewer.review import Review
 from napari_tileseg.viewer.runs import Runs
 from napari_tileseg.viewer.tasks import Tasks
@@ -46,9 +47,9 @@ class Controller:
     ----------
     devices_changed
         Emits what a run can use as (value, label).
-    chosen, classes, models, runs, teaching
+    chosen, classes, models, runs, teaching, projects
         The parts of the work: the image with its labels, the classes, the models, the runs,
-        and what the model is taught.
+        what the model is taught, and where all of it is saved.
     """
 
     devices_changed = Signal(object)
@@ -65,6 +66,14 @@ class Controller:
         self._estimates = Estimates(session)
         self.runs = Runs(viewer, session, self.chosen, self._exports, self._estimates)
         self.teaching = Teaching(viewer, session, self.chosen, self.runs, self.models, self._tasks)
+        self.projects = Projects(
+            viewer,
+            session,
+            self.chosen,
+            self._tasks,
+            is_running=lambda: self.is_running or self.teaching.is_teaching,
+            load_model=lambda source, then: self._load(source, None, None, then),
+        )
         self._bound = ExitStack()
 
     # begin and end
@@ -76,11 +85,12 @@ class Controller:
             emitter.connect(self._on_layers_changed)
             self._bound.callback(emitter.disconnect, self._on_layers_changed)
         self.chosen.altered.connect(self._on_image_altered)
-        for part in (self.classes, self.review, self._exports, self.teaching):
+        for part in (self.classes, self.review, self._exports, self.teaching, self.projects):
             # whoever works on the labels of the chosen image is told which those are
             self.chosen.bound.connect(part.bind)
         self.refresh_images()
         self.models.refresh()
+        self.projects.start()
         self._tasks.start(loading.devices, self.devices_changed.emit, self.session.report)
 
     def close(self) -> None:
@@ -90,6 +100,7 @@ class Controller:
         self._estimates.close()
         self._tasks.close()
         self.runs.close()
+        self.projects.close()
         self.teaching.close()
         self.classes.close()
         self.review.close()

@@ -18,6 +18,7 @@ from napari_tileseg.widgets.export_panel import ExportPanel
 from napari_tileseg.widgets.image_panel import ImagePanel
 from napari_tileseg.widgets.model_panel import ModelPanel
 from napari_tileseg.widgets.notice_area import NoticeArea
+from napari_tileseg.widgets.project_bar import ProjectBar
 from napari_tileseg.widgets.run_panel import RunPanel
 from napari_tileseg.widgets.step import Step
 from napari_tileseg.widgets.style import apply_style
@@ -55,6 +56,7 @@ class TiledSegmentation(QWidget):
         self.teach_panel = TeachPanel()
         self.export_panel = ExportPanel()
         self.notice_area = NoticeArea()
+        self.project_bar = ProjectBar()
         self.class_list = ClassList()
         self.image_step = Step("Image", self.image_panel)
         self.model_step = Step("Model", self.model_panel)
@@ -106,6 +108,7 @@ class TiledSegmentation(QWidget):
         layout.addWidget(scroll, 1)
         # outside of what scrolls: a problem must be seen
         layout.addWidget(self.notice_area)
+        layout.addWidget(self.project_bar)
 
     def _connect_panels(self) -> None:
         controller = self.controller
@@ -122,6 +125,9 @@ class TiledSegmentation(QWidget):
         self._connect_teaching()
         self.export_panel.export_requested.connect(controller.export)
         self.notice_area.dismiss_requested.connect(self.session.dismiss)
+        self.project_bar.go_on_requested.connect(controller.projects.go_on)
+        self.project_bar.decline_requested.connect(controller.projects.decline)
+        self.project_bar.save_as_requested.connect(controller.projects.save_as)
         self.class_list.select_requested.connect(controller.classes.select)
         self.class_list.rename_requested.connect(controller.classes.rename)
         self.class_list.show_requested.connect(controller.classes.show)
@@ -176,6 +182,7 @@ class TiledSegmentation(QWidget):
             self.teach_panel,
             self.export_panel,
             self.notice_area,
+            self.project_bar,
             self.class_list,
         ):
             panel.show_view(view)
