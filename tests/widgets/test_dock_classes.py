@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gated import Gated, gated_network
+from qtpy.QtCore import Qt
 
 
 @pytest.fixture
@@ -67,3 +68,41 @@ def test_all_labels_come_back_as_they_were(viewer, dock_after):
     assert eyes(dock) == [False, False, False]
     dock.controller.classes.toggle_labels()
     assert eyes(dock) == [True, False, True]
+
+
+def test_a_class_that_is_merged_stays_merged_in_the_next_run(viewer, dock_after, qtbot):
+    dock = dock_after("multiclass")
+    layer = viewer.layers[-1]
+    assert set(np.unique(layer.data)) == {0, 1, 2}
+    layer.paint((100, 100), 2)
+    dock.class_list.merge_requested.emit(1, 2)
+    assert [row.name.text() for row in dock.class_list.rows] == ["background", "bright"]
+    merged = layer.data.copy()
+    assert set(np.unique(merged)) == {0, 1}
+    dock.controller.run()
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    assert dock.controller.chosen.results.front is layer
+    np.testing.assert_array_equal(layer.data, merged)
+
+
+def test_a_new_class_can_be_painted_and_deleted(dock_after, qtbot):
+    dock = dock_after("multiclass")
+    layer = dock.controller.chosen.results.front
+    before = layer.data.copy()
+    qtbot.mouseClick(dock.class_list.add_button, Qt.MouseButton.LeftButton)
+    assert layer.selected_label == 3
+    layer.paint((100, 100), 3)
+    qtbot.waitUntil(lambda: dock.class_list.rows[3].vouched.text() != "", timeout=20_000)
+    dock.class_list.recolour_requested.emit(3, "#123456")
+    assert layer.classes[3].colour == "#123456"
+    dock.class_list.delete_requested.emit(3)
+    assert len(dock.class_list.rows) == 3
+    np.testing.assert_array_equal(layer.data, before)
+    assert layer.vouched.count == 0
+
+
+def test_classes_that_overlap_cannot_be_merged(dock_after):
+    dock = dock_after("multilabel")
+    dock.class_list.merge_requested.emit(1, 2)
+    assert "overlap" in dock.session.view.notice.text
+    assert len(dock.class_list.rows) == 3
