@@ -111,7 +111,7 @@ class ClassTools:
         if len(classes) >= MOST_CLASSES:
             self._warn(f"There are {len(classes)} classes already; there can be no more.")
             return
-        self._change((*classes, new_class(classes)))
+        self._change((*classes, new_class(classes)), self._session.hidden)
         self.select(len(classes))
 
     def recolour(self, index: int, colour: str) -> None:
@@ -148,14 +148,16 @@ class ClassTools:
     def _take_away(self, index: int, change: Relabelling) -> None:
         classes = list(self._session.classes)
         del classes[index]
-        self._change(tuple(classes), change)
+        still = self._session.hidden - {index}
+        self._change(tuple(classes), frozenset(int(change.table[one]) for one in still), change)
 
-    def _change(self, classes: tuple[ClassInfo, ...], change: Relabelling | None = None) -> None:
+    def _change(
+        self,
+        classes: tuple[ClassInfo, ...],
+        hidden: frozenset[int],
+        change: Relabelling | None = None,
+    ) -> None:
         assert self._results is not None, "classes are changed where there are labels"
-        kept = {index: index for index in range(255)}
-        if change is not None:
-            kept = {old: int(change.table[old]) for old in range(255)}
-        hidden = frozenset(kept[old] for old in self._results.hidden if old < len(kept))
         self._session.set_classes(classes, hidden)
         self._results.change_classes(classes, change)
         self._results.front.set_hidden(hidden)

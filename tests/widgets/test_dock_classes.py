@@ -95,7 +95,9 @@ def test_a_new_class_can_be_painted_and_deleted(dock_after, qtbot):
     qtbot.waitUntil(lambda: dock.class_list.rows[3].vouched.text() != "", timeout=20_000)
     dock.class_list.recolour_requested.emit(3, "#123456")
     assert layer.classes[3].colour == "#123456"
+    dock.controller.classes.show(3, False)
     dock.class_list.delete_requested.emit(3)
+    assert eyes(dock) == [True, True, True]
     assert len(dock.class_list.rows) == 3
     np.testing.assert_array_equal(layer.data, before)
     assert layer.vouched.count == 0
