@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from napari_tileseg.io.checkpoints import load_model, save_model
     from napari_tileseg.io.labels import export
     from napari_tileseg.training.post_process import post_process
+    from napari_tileseg.training.teaching import fine_tune
 
 __all__ = [
     "Dataset",
     "__version__",
     "evaluate",
     "export",
+    "fine_tune",
     "load_model",
     "post_process",
     "predict",
@@ -35,6 +37,7 @@ _HOME = {
     "Dataset": "napari_tileseg.dataset",
     "evaluate": "napari_tileseg.evaluation",
     "export": "napari_tileseg.io.labels",
+    "fine_tune": "napari_tileseg.training.teaching",
     "load_model": "napari_tileseg.io.checkpoints",
     "post_process": "napari_tileseg.training.post_process",
     "predict": "napari_tileseg.engine.predict",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tileseg.annotation.vouchings import tight
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,7 +48,7 @@ def places(vouchings: Vouchings) -> list[Place]:
     cells = {cell for box in boxes for cell in _cells(vouchings, box, edge)}
     found = []
     for group in _connected(cells):
-        runs = tuple(_clipped(run, vouchings.shape) for run in _runs(group, edge))
+        runs = tuple(_fitted(vouchings, run) for run in _runs(group, edge))
         counts = sum((_count(vouchings, run) for run in runs), np.zeros(256, np.int64))
         classes = frozenset(np.flatnonzero(counts).tolist())
         found.append(Place(runs, int(counts.sum()), classes))
@@ -97,10 +99,13 @@ def _runs(cells: list[Cell], edge: int) -> Iterator[Region]:
             start = last = cell
 
 
-def _clipped(region: Region, shape: tuple[int, ...]) -> Region:
-    return tuple(
-        slice(axis.start, min(axis.stop, size)) for axis, size in zip(region, shape, strict=True)
+def _fitted(vouchings: Vouchings, run: Region) -> Region:
+    """Return the smallest box around what is reviewed in cells, which reach beyond it."""
+    inside = tuple(
+        slice(axis.start, min(axis.stop, size))
+        for axis, size in zip(run, vouchings.shape, strict=True)
     )
+    return tight(inside, vouchings.reviewed(inside))
 
 
 def _count(vouchings: Vouchings, region: Region) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

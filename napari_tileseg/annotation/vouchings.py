@@ -56,14 +56,18 @@ class Vouchings:
         Of the labels: leading axes, then spatial ones.
     count
         How many pixels are vouched for.
+    highest
+        The highest label of them; -1 if there is none.
     """
 
     def __init__(self, labels: SparseArray, reviewed: SparseArray) -> None:
         self.shape = labels.shape
         self._labels, self._reviewed = labels, reviewed
         known = [(box, labels.read(box) != NOT_COMPUTED) for box in labels.written()]
-        self._boxes = [_within(box, mask) for box, mask in known if mask.any()]
+        self._boxes = [tight(box, mask) for box, mask in known if mask.any()]
         self.count = sum(int(np.count_nonzero(mask)) for _, mask in known)
+        highest = (int(labels.read(box)[mask].max()) for box, mask in known if mask.any())
+        self.highest = max(highest, default=-1)
 
     @classmethod
     def of(
@@ -122,7 +126,7 @@ class Vouchings:
     def reviewed_boxes(self) -> list[Region]:
         """Return boxes of at most 256 px a side around all that is reviewed, in order."""
         parts = ((box, self._reviewed.read(box)) for box in self._reviewed.written())
-        return [_within(box, mask) for box, mask in parts if mask.any()]
+        return [tight(box, mask) for box, mask in parts if mask.any()]
 
     def without(self, regions: Iterable[Region]) -> Self:
         """Return a copy in which nothing is vouched for in `regions`, which may reach outside."""
@@ -179,8 +183,8 @@ def _chunks(array: Sliceable | Readable) -> Iterator[Region]:
         )
 
 
-def _within(box: Region, mask: Mask) -> Region:
-    """Return the part of a box in which its mask is true anywhere."""
+def tight(box: Region, mask: Mask) -> Region:
+    """Return the smallest part of a box around where its mask is true (somewhere)."""
     assert mask.shape == shape_of(box)
     return tuple(
         slice(whole.start + part.start, whole.start + part.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -152,15 +152,9 @@ def check_lessons(lessons: Sequence[Lesson], n_classes: int) -> None:
             "few corrections, or mark a region as reviewed."
         )
     for lesson in lessons:
-        boxes = lesson.vouchings.boxes()
-        highest = max((_highest(lesson.vouchings, box) for box in boxes), default=0)
+        highest = lesson.vouchings.highest
         if highest >= n_classes:
             raise ModelFitError(
                 f"Label {highest} is painted in '{lesson.name}', but there are only {n_classes} "
                 f"classes (0 to {n_classes - 1}). Add a class for it, or paint it over."
             )
-
-
-def _highest(vouchings: Vouchings, box: Region) -> int:
-    labels: NDArray[Any] = vouchings.labels(box)
-    return int(labels[labels != IGNORE].max(initial=0))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from napari_tileseg.engine.spec import Architecture, Task
+from napari_tileseg.engine.spec import Architecture, Task, default_classes
 from napari_tileseg.errors import ModelFitError
 from napari_tileseg.models import registry
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_tileseg.annotation.vouchings import Vouchings
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.spec import ClassInfo
 
@@ -37,7 +38,8 @@ def with_classes(
     classes
         What its labels are to be, in their order.
     meaning
-        For each class of the network, which of `classes` it has become; None: the first ones.
+        For each class of the network, which of `classes` it has become, -1 for none of them.
+        None: the one of its name, else the one of its number.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def with_classes(
         If its number of outputs cannot be changed.
     """
     old = network.spec
-    became = tuple(range(len(old.classes))) if meaning is None else tuple(meaning)
+    became = _by_name(old.classes, classes) if meaning is None else tuple(meaning)
     if became == tuple(range(len(classes))):
         return replace(network, spec=replace(old, classes=tuple(classes)))
     if network.architecture is None or old.task is Task.MULTILABEL:
@@ -66,6 +68,24 @@ def with_classes(
     _carry_over(network.module, module, from_rows, shift)
     spec = replace(old, classes=tuple(classes), task=Task.MULTICLASS)
     return replace(network, module=module, spec=spec, architecture=recipe)
+
+
+def for_labels(classes: Sequence[ClassInfo], vouchings: Vouchings) -> tuple[ClassInfo, ...]:
+    """Return classes, and as many more as the labels that are vouched for need."""
+    more = default_classes(vouchings.highest + 1)[len(classes) :]
+    taken = {one.name for one in classes}
+    named = (replace(one, name=f"new {one.name}") if one.name in taken else one for one in more)
+    return (*classes, *named)
+
+
+def _by_name(old: Sequence[ClassInfo], new: Sequence[ClassInfo]) -> tuple[int, ...]:
+    """Return what each class has become if only names are known: -1 if it is gone."""
+    names = [one.name for one in new]
+    kept = {one.name for one in old} & set(names)
+    by_number = [k if k < len(names) and names[k] not in kept else -1 for k in range(len(old))]
+    return tuple(
+        names.index(one.name) if one.name in kept else by_number[k] for k, one in enumerate(old)
+    )
 
 
 def _recipe(architecture: Architecture, count: int) -> Architecture:
