@@ -15,6 +15,7 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io.labels import read_labels
 from napari_tileseg.session import State
 from napari_tileseg.viewer import loading
+from napari_tileseg.viewer.hotkeys import ACTIONS
 
 
 def click(button):
@@ -346,7 +347,7 @@ def ours_among_callbacks(viewer):
 def test_a_closed_dock_has_let_go_of_the_viewer(viewer, image, qtbot):
     keys = len(viewer.keymap)
     _, dock = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
-    assert len(viewer.keymap) == keys + 5
+    assert len(viewer.keymap) == keys + len(ACTIONS)
     assert len(ours_among_callbacks(viewer)) >= 8
     gone = []
     dock.destroyed.connect(lambda: gone.append(True))
