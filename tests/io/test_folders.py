@@ -63,7 +63,7 @@ def test_what_a_list_names_and_is_not_there_is_listed(voc_folder: Path) -> None:
 
 def test_a_split_that_is_not_there_is_said(voc_folder: Path) -> None:
     with pytest.raises(ImageError, match=r"There are: train, val\. Did you mean 'train'"):
-        _ = Folders(voc_folder, layout=Layout.VOC, split="trian").paired
+        _ = Folders(voc_folder, layout=Layout.VOC, split="trains").paired
 
 
 def test_the_folder_above_is_recognised(voc_folder: Path) -> None:
