@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from torch import nn
+
 ARCHITECTURE = "smp.Unet"
 ENCODER = "timm-tf_efficientnet_lite0"
 
@@ -70,11 +72,27 @@ def new_network(
     SettingsError
         If the single name is "background", or there are weights for an encoder but no encoder.
     """
-    task = Task.BINARY if len(classes) == 1 else Task.MULTICLASS
-    names = with_background(classes[0]) if task is Task.BINARY else classes
     given = {"in_channels": len(channels), "classes": len(classes), **(arguments or {})}
     recipe = Architecture(registry.full_name(architecture), given)
-    if registry.has_encoder(recipe):
+    module = _random_module(recipe, encoder, encoder_weights, seed)
+    spec = ModelSpec(
+        name=name,
+        classes=_classes(classes),
+        channels=tuple(channels),
+        task=Task.BINARY if len(classes) == 1 else Task.MULTICLASS,
+        normalisation=Normalisation(kind=normalise),
+        tile=tile,
+        pixel_size_um=pixel_size_um,
+    )
+    return Network(module, with_facts(spec, module, registry.facts(module, recipe)), recipe)
+
+
+def _random_module(
+    recipe: Architecture, encoder: str, encoder_weights: str | Path | None, seed: int
+) -> nn.Module:
+    """Build what a recipe says, which is told its encoder if it takes one."""
+    takes_encoder = registry.has_encoder(recipe)
+    if takes_encoder:
         recipe.arguments.setdefault("encoder_name", encoder)
     elif encoder_weights not in (None, NONE):
         raise SettingsError(
@@ -85,21 +103,15 @@ def new_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = registry.build(recipe)
-    if registry.has_encoder(recipe):
+    if takes_encoder:
         load_encoder_weights(module, recipe.arguments["encoder_name"], encoder_weights)
-    defaults = default_classes(len(names))
-    spec = ModelSpec(
-        name=name,
-        classes=tuple(
-            ClassInfo(one, default.colour) for one, default in zip(names, defaults, strict=True)
-        ),
-        channels=tuple(channels),
-        task=task,
-        normalisation=Normalisation(kind=normalise),
-        tile=tile,
-        pixel_size_um=pixel_size_um,
-    )
-    return Network(module, with_facts(spec, module, registry.facts(module, recipe)), recipe)
+    return module
+
+
+def _classes(names: Sequence[str]) -> tuple[ClassInfo, ...]:
+    both = with_background(names[0]) if len(names) == 1 else names
+    colours = (one.colour for one in default_classes(len(both)))
+    return tuple(ClassInfo(name, colour) for name, colour in zip(both, colours, strict=True))
 
 
 def with_background(name: str, background: str = "background") -> tuple[str, str]:
