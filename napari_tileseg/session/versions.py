@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -10,6 +10,8 @@ from psygnal import Signal
 from napari_tileseg.session.teaching import VersionRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_tileseg.engine.network import Network
 
 
@@ -79,7 +81,7 @@ class Versions:
         if network is None:
             self._use(None)
             return
-        known = next((one for one in self._all if one.network is network), None)
+        known = self._find(network)
         if known is None:
             known = Version(self._next, network, origin, self._next)
             self._append(known)
@@ -97,6 +99,36 @@ class Versions:
         self.added.emit(version)
         self.changed.emit()
         return version
+
+    def bring_back(self, versions: Iterable[Version]) -> tuple[Version, ...]:
+        """Take up versions of an earlier session, behind those that are there.
+
+        Their numbers change; a network that is there already is not listed twice. None of them
+        is in use by that, and `added` is not emitted: they are saved already.
+
+        Parameters
+        ----------
+        versions
+            In the order in which they came. One whose root is not among them becomes its own.
+
+        Returns
+        -------
+        The same versions, in the same order, as they are listed now.
+        """
+        numbers: dict[int, int] = {}
+        taken = []
+        for one in versions:
+            known = self._find(one.network)
+            number = numbers[one.number] = self._next if known is None else known.number
+            if known is None:
+                known = replace(one, number=number, root=numbers.get(one.root, number))
+                self._append(known)
+            taken.append(known)
+        self.changed.emit()
+        return tuple(taken)
+
+    def _find(self, network: Network) -> Version | None:
+        return next((one for one in self._all if one.network is network), None)
 
     def _append(self, version: Version) -> None:
         self._all.append(version)

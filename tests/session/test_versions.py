@@ -63,3 +63,32 @@ def test_who_listens_is_told_of_what_was_taught(versions):
     versions.added.connect(told.append)
     version = versions.add(small_conv(), "note")
     assert told == [version]
+
+
+def test_versions_of_an_earlier_session_come_back_behind_those_that_are_there(versions):
+    earlier, told = Versions(), []
+    earlier.follow(small_conv(), "axons")
+    earlier.follow((taught := earlier.add(small_conv(), "Dice 0.71 → 0.83")).network, taught.origin)
+    versions.added.connect(told.append)
+    _, back = versions.bring_back(earlier.all)
+    assert versions.active.origin == "cells"
+    assert not told
+    versions.follow(back.network, back.origin)
+    assert versions.base is earlier.base
+    assert versions.add(small_conv(), "").origin == "axons · taught 2"
+    assert len({one.number for one in versions.all}) == len(versions.all) == 3
+
+
+def test_a_version_that_came_back_is_not_listed_twice(versions):
+    base = versions.active
+    taught = versions.add(small_conv(), "")
+    assert versions.bring_back(versions.all) == (base, taught)
+    assert len(versions.all) == 2
+
+
+def test_a_version_whose_root_was_lost_becomes_its_own(versions):
+    taught = versions.add(small_conv(), "")
+    later = Versions()
+    (back,) = later.bring_back([taught])
+    later.follow(back.network, back.origin)
+    assert later.base is taught.network
