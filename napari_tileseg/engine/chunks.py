@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.source import ArrayLike
+    from napari_tileseg.engine.arrays import ArrayLike
 
 
 class ChunkCache:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.source import ArrayLike
+    from napari_tileseg.engine.arrays import ArrayLike
 
 _FLAT = 0.02
 """A block whose values span less than this share of the image's range is empty."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_tileseg.engine.source import ArrayLike
+    from napari_tileseg.engine.arrays import ArrayLike
     from napari_tileseg.engine.tiles import TileGrid
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import pairwise
-from math import prod
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_tileseg.engine.arrays import as_read, check_array, finest, numeric_dtype
 from napari_tileseg.engine.axes import name_axes, spatial_axes
 from napari_tileseg.engine.chunks import ChunkCache, chunk_edges, sweep_bytes
 from napari_tileseg.errors import ImageError, ModelFitError
@@ -17,23 +16,12 @@ from napari_tileseg.errors import ImageError, ModelFitError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.arrays import ArrayLike
     from napari_tileseg.engine.spec import ModelSpec
 
 
 _MOST_CACHED = 256 * 2**20
 """Decoded chunks never take more memory than this."""
-
-
-class ArrayLike(Protocol):
-    """What has a shape and a dtype and gives an array when sliced: numpy, dask, zarr, ..."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-
-    @property
-    def dtype(self) -> Any: ...  # noqa: D102
-
-    def __getitem__(self, key: Any) -> Any: ...
 
 
 class Source:
@@ -76,11 +64,11 @@ class Source:
         name: str = "image",
     ) -> None:
         self.name = name
-        self._data: ArrayLike = _finest(data, name)
+        self._data: ArrayLike = finest(data, name)
         self.levels = tuple(data) if isinstance(data, Sequence) else (self._data,)
-        self.dtype = _numeric_dtype(self._data, name)
+        self.dtype = numeric_dtype(self._data, name)
         shape = tuple(int(size) for size in self._data.shape)
-        _check_array(shape, self.dtype, name, spatial_dims)
+        check_array(shape, self.dtype, name, spatial_dims)
         self.axes = name_axes(shape, axes, spatial_dims, rgb, name)
         sizes = dict(zip(self.axes, shape, strict=True))
         self._spatial_axes = spatial_axes(spatial_dims)
@@ -165,7 +153,7 @@ class Source:
         block = block.transpose([kept.index(axis) for axis in "C" + self._spatial_axes])
         block = block[[channel - first for channel in channels]]
         self._require_finite(block, region)
-        return np.ascontiguousarray(block, dtype=_as_read(block.dtype))
+        return np.ascontiguousarray(block, dtype=as_read(block.dtype))
 
     def check(self, spec: ModelSpec, channels: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return the channels that a model is to read from this image.
@@ -225,66 +213,9 @@ class Source:
         )
 
 
-def _finest(data: object, name: str) -> ArrayLike:
-    if hasattr(data, "dtype") and hasattr(data, "shape"):
-        return cast("ArrayLike", data)
-    if isinstance(data, str) or not isinstance(data, Sequence):
-        raise ImageError(
-            f"'{name}' is of type {type(data).__name__}; an array or a list of arrays (a pyramid) "
-            "is needed. To open a file use napari_tileseg.io.images.open_image."
-        )
-    if len(data) == 0:
-        raise ImageError(f"'{name}' is an empty list: there is no pyramid level to read.")
-    if not all(hasattr(level, "dtype") and hasattr(level, "shape") for level in data):
-        raise ImageError(f"'{name}' is a list without arrays in it; use numpy.asarray first.")
-    sizes = [prod(level.shape) for level in data]
-    if any(finer <= coarser for finer, coarser in pairwise(sizes)):
-        raise ImageError(
-            f"'{name}' is a list of arrays that do not get smaller. A list is a pyramid of one "
-            "image, the finest level first; make a stack of several images with numpy.stack."
-        )
-    return cast("ArrayLike", data[0])
-
-
-def _as_read(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of pixels in memory: what torch knows, in the byte order of the machine."""
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    if dtype.kind == "f" and dtype.itemsize > 8:
-        return np.dtype(np.float64)
-    return dtype.newbyteorder("=")
-
-
-def _numeric_dtype(data: ArrayLike, name: str) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = np.dtype(data.dtype)
-    except TypeError as error:
-        raise ImageError(
-            f"'{name}' is a {type(data).__name__} of {data.dtype}; an array of numpy's types is "
-            "needed, for instance image.numpy()."
-        ) from error
-    return dtype
-
-
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, spatial: int) -> None:
-    if dtype.kind == "c":
-        raise ImageError(
-            f"'{name}' is complex ({dtype}); a network reads real numbers. "
-            "Take its magnitude first, for instance with numpy.abs."
-        )
-    if dtype.kind not in "biuf":
-        raise ImageError(f"'{name}' holds {dtype}, not numbers; it cannot be segmented.")
-    if len(shape) < spatial:
-        raise ImageError(
-            f"'{name}' has {_count(len(shape), 'axis', 'axes')}; at least {spatial} are needed."
-        )
-    if 0 in shape:
-        raise ImageError(f"'{name}' is empty (its shape is {shape}): there is nothing to segment.")
-
-
 def _place(region: tuple[slice, ...]) -> str:
     return " × ".join(f"{part.start}-{part.stop}" for part in region) + " px"
 
 
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"

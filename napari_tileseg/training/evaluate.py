@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.arrays import ArrayLike
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.engine.source import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.annotation.vouchings import Vouchings
-    from napari_tileseg.engine.source import ArrayLike
+    from napari_tileseg.engine.arrays import ArrayLike
     from napari_tileseg.engine.spec import ModelSpec
 
 

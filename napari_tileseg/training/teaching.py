@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_tileseg.engine.arrays import ArrayLike
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.engine.source import ArrayLike
     from napari_tileseg.engine.spec import ClassInfo
     from napari_tileseg.training.proof import Verdict
 
