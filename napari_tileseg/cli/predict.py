@@ -139,7 +139,7 @@ def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
     start = time.monotonic()
     job = settled(job)
     meter = Meter(job.plan.device)
-    beside = probability_store(job, sides(args))
+    beside = probability_store(job.source, job.network, sides(args))
     with label_array(job, target.parent) as labels, beside as store:
         with progress(args, job.opened.name) as advance:
             pixels = run_job(job, labels, advance, store, meter)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_tileseg.cli.segment import Job
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.engine.source import Source
     from napari_tileseg.io.sheets import Sheet
 
 KINDS = {
@@ -126,7 +127,9 @@ def _require_ours(path: Path, kind: str) -> None:
 
 
 @contextmanager
-def probability_store(job: Job, paths: Mapping[str, Path]) -> Iterator[ProbabilityStore | None]:
+def probability_store(
+    source: Source, network: Network, paths: Mapping[str, Path]
+) -> Iterator[ProbabilityStore | None]:
     """Lend what fills the folders that are asked for, by their kind; None if none is.
 
     Raises
@@ -136,13 +139,14 @@ def probability_store(job: Job, paths: Mapping[str, Path]) -> Iterator[Probabili
     """
     with ExitStack() as open_ones:
         sheets = [
-            open_ones.enter_context(_side_sheet(job, kind, path)) for kind, path in paths.items()
+            open_ones.enter_context(_side_sheet(source, network, kind, path))
+            for kind, path in paths.items()
         ]
         yield ProbabilityStore(sheets) if sheets else None
 
 
 @contextmanager
-def _side_sheet(job: Job, kind: str, path: Path) -> Iterator[Sheet]:
+def _side_sheet(source: Source, network: Network, kind: str, path: Path) -> Iterator[Sheet]:
     """Lend a sheet that becomes the folder `path` when all went well."""
     from napari_tileseg.io.side_sheets import new_side_sheet
 
@@ -151,9 +155,9 @@ def _side_sheet(job: Job, kind: str, path: Path) -> Iterator[Sheet]:
         yield new_side_sheet(
             kind,
             unfinished,
-            job.source.label_shape,
-            spatial_dims=len(job.source.spatial_shape),
-            classes=[one.name for one in job.network.classes],
+            source.label_shape,
+            spatial_dims=len(source.spatial_shape),
+            classes=[one.name for one in network.classes],
         )
         _put_in_place(unfinished, path, kind)
     except OSError as error:
