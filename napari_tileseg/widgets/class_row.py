@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QPoint, Qt, Signal
-from qtpy.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton
+from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent
+from qtpy.QtWidgets import QColorDialog, QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton
 
 from napari_tileseg.session.texts import brief
 from napari_tileseg.widgets.class_menu import ClassMenu
@@ -125,9 +126,27 @@ class Row(QFrame):
             self._open_menu(event.globalPos())
 
     def _open_menu(self, place: QPoint) -> None:
-        if self._shown is not None:
-            self.menu = ClassMenu(self, self._shown, self._all)
-            self.menu.popup(place)
+        if self._shown is None:
+            return
+        index = self._index
+        self.menu = ClassMenu(self, self._shown, self._all)
+        self.menu.rename_chosen.connect(self.start_editing)
+        self.menu.colour_chosen.connect(partial(self.recolour_requested.emit, index))
+        self.menu.other_colour_chosen.connect(self._choose_colour)
+        self.menu.merge_chosen.connect(partial(self.merge_requested.emit, index))
+        self.menu.delete_chosen.connect(partial(self.delete_requested.emit, index))
+        self.menu.popup(place)
+
+    def _choose_colour(self) -> None:
+        shown = self._shown
+        assert shown is not None, "a row without a class has no menu"
+        dialog = QColorDialog(QColor(shown.colour), self)
+        dialog.setWindowTitle(f"Colour of {shown.name}")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.colorSelected.connect(
+            lambda colour: self.recolour_requested.emit(shown.index, colour.name())
+        )
+        dialog.open()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Leave the name as it was on Escape."""
