@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-_BUILD_ERRORS = (
+BUILD_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -53,7 +53,7 @@ def built(
     try:
         module = make().eval()
         tile, answer = sizes_of(module)
-    except _BUILD_ERRORS as error:
+    except BUILD_ERRORS as error:
         given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         why = str(error).strip().rstrip(".")
         raise CheckpointError(
