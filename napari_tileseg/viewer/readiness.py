@@ -43,6 +43,9 @@ class ReadinessWatch:
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST_MS)
         self._timer.timeout.connect(self.look)
+        # a window may be closed in two ways at once, and Qt deletes the timer after the first
+        self._for_good = ExitStack()
+        self._for_good.callback(self._timer.stop)
 
     def bind(self, results: Results | None) -> None:
         """Follow these labels from now on."""
@@ -56,7 +59,7 @@ class ReadinessWatch:
     def close(self) -> None:
         """Stop for good."""
         self._bound.close()
-        self._timer.stop()
+        self._for_good.close()
         self._newest += 1
 
     def _on_vouched(self, event: object = None) -> None:

@@ -245,14 +245,18 @@ def test_a_measurement_that_failed_can_be_tried_again(finished, monkeypatch, qtb
     assert "no memory" in finished.session.view.notice.text
 
 
-def test_layers_of_a_run_that_was_removed_are_let_go(finished, viewer, qtbot):
+def test_layers_of_a_run_that_was_removed_are_let_go_once_they_are_saved(finished, viewer, qtbot):
     pixels = weakref.ref(ours(viewer)[0].data)
     run_of = weakref.ref(finished.controller.runs._run)
     viewer.layers.remove(ours(viewer)[0])
-    qtbot.wait(50)
-    gc.collect()
-    assert run_of() is None
-    assert pixels() is None
+
+    def is_gone(reference):
+        gc.collect()
+        return reference() is None
+
+    qtbot.waitUntil(lambda: is_gone(run_of), timeout=20_000)
+    qtbot.waitUntil(lambda: is_gone(pixels), timeout=20_000)
+    assert finished.controller.projects.project.places(1, (256, 256))
 
 
 def test_a_setting_that_does_not_fit_is_told_where_the_run_would_begin_again(finished):
