@@ -34,7 +34,7 @@ from napari_tileseg.engine.pipeline import ReadAhead
 from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.regions import tiles_for_mask
 from napari_tileseg.engine.schedule import Focus, Schedule
-from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles
+from napari_tileseg.engine.sections import CARRY_BYTES, near_tiles, sweep_width
 from napari_tileseg.engine.settle import settle
 from napari_tileseg.engine.skipping import both, empty_boxes, occupied_planes, tiles_where
 from napari_tileseg.engine.spec import Task
@@ -142,8 +142,8 @@ class _Run:
         self._occupied = occupied_planes(plan, source, interrupt.check)
         wanted = both(wanted, tiles_where(plan, self._occupied))
         self._wanted = None if wanted is None else [wanted(grid) for grid in self._sections]
-        width = max(grid.axes[-1].edges[-1] - grid.axes[-1].edges[0] for grid in self._sections)
-        self._source = source.for_sweep(plan.tile, width)
+        self._width = sweep_width(self._sections, crop=plan.blend is Blend.CROP)
+        self._source = source.for_sweep(plan.tile, self._width)
         self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
         self._network = network if self._frozen is None else self._frozen.network
         self._scaling = scaling
@@ -204,6 +204,7 @@ class _Run:
             self._wanted,
             near=near_tiles(plan.grid, outputs) if merges else None,
             crowded=lambda: self._live_bytes() > CARRY_BYTES,
+            band_px=self._width,
         )
         patches = Patches(
             self._network,

@@ -106,6 +106,9 @@ class Schedule:
         How many tiles come by their distance to the focus; all if None.
     crowded
         Says whether no further patch may be begun, since memory is short.
+    band_px
+        How far the rows reach along the last axis: a wider grid is swept band by band. As far
+        as the grid if None.
     """
 
     def __init__(
@@ -116,11 +119,13 @@ class Schedule:
         wanted: Sequence[NDArray[np.bool_]] | None = None,
         near: int | None = None,
         crowded: Callable[[], bool] | None = None,
+        band_px: int | None = None,
     ) -> None:
         self._sections = sections
         self._focus = focus or Focus()
         self._near = near
         self._crowded = crowded or (lambda: False)
+        self._band_px = band_px or max(grid.axes[-1].size for grid in sections)
         self._pending: dict[Unit, NDArray[np.bool_]] = {}
         for plane in np.ndindex(*leading_shape):
             for number, grid in enumerate(sections):
@@ -191,15 +196,18 @@ class Schedule:
         self._queue = numbers[::-1].tolist()
 
     def _swept(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Put tiles in raster order, but the last two rows in turn, column by column.
+        """Put tiles in raster order band by band, but the last two rows in turn, column by column.
 
         The last row is flush with the border and can share nearly all its pixels with the row
         before: row by row, all of that would wait.
         """
         assert self._unit is not None
-        shape = [len(axis) for axis in self._sections[self._unit[1]].axes]
-        row, *columns = np.unravel_index(numbers, shape)
-        return numbers[np.lexsort((row, *reversed(columns), np.minimum(row, shape[0] - 2)))]
+        axes = self._sections[self._unit[1]].axes
+        row, *columns = places = np.unravel_index(numbers, [len(axis) for axis in axes])
+        begin = np.array([first for first, _ in axes[-1].cores])
+        band = (begin - begin[0])[places[-1]] // self._band_px
+        turn = np.minimum(row, len(axes[0]) - 2)
+        return numbers[np.lexsort((row, *reversed(columns), turn, band))]
 
     @property
     def _n_spatial(self) -> int:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from napari_tileseg.engine.tiles import TileGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_tileseg.engine.tiles import Cut
 
 CARRY_BYTES = 96 * 2**20
@@ -74,6 +76,16 @@ def carry_bytes(grid: TileGrid, n_outputs: int, width: int) -> int:
     # all but the last overlap are alike; the last can be nearly a whole tile
     overlap = max(overlaps[:-1] or overlaps or [0])
     return n_outputs * _BYTES * overlap * prod(axis.size for axis in middle) * width
+
+
+def sweep_width(sections: Sequence[TileGrid], *, crop: bool) -> int:
+    """Return how far a sweep reaches along the last axis before it comes back, in pixels.
+
+    Tiles that are not merged are in one section, and need no other order than what is stored of
+    them: rows across all of a wide plane would begin too many of its blocks.
+    """
+    widest = max(grid.axes[-1].edges[-1] - grid.axes[-1].edges[0] for grid in sections)
+    return min(widest, WIDEST_PX) if crop else widest
 
 
 def _between(axis: Cut, first: int, stop: int) -> Cut:

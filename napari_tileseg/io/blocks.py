@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.tiles import TileGrid
     from napari_tileseg.io.sheets import Sheet
 
-_BEGUN_BYTES = 96 * 2**20
-"""Two rows of labels over a plane 65,536 px wide are 67 MB."""
+_BEGUN_BLOCKS, _BEGUN_BYTES = 48, 96 * 2**20
+"""A sweep over the widest band of a plane, 16,384 px, has 33 blocks begun at a time."""
 
 
 class _Begun(NamedTuple):
@@ -41,6 +41,8 @@ class Blocks:
         self._begun: dict[tuple[int, ...], _Begun] = {}
         self._set_aside: dict[tuple[int, ...], int] = {}
         self._n_bytes = 0
+        whole = sum(sheet.block_bytes for sheet in sheets)
+        self._budget = min(_BEGUN_BLOCKS * whole, _BEGUN_BYTES)
 
     def add(
         self,
@@ -87,7 +89,7 @@ class Blocks:
         return _Begun([sheet.empty(shape) for sheet in self._sheets], int(np.prod(shape)))
 
     def _keep_the_budget(self) -> None:
-        while self._n_bytes > _BEGUN_BYTES and len(self._begun) > 1:
+        while self._n_bytes > self._budget and len(self._begun) > 1:
             key = next(iter(self._begun))
             block = self._begun[key]
             self._write(key, block.values)

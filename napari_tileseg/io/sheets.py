@@ -7,6 +7,7 @@ at the same moment.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class Sheet:
     def leading(self) -> tuple[int, ...]:
         """The sizes of the axes before those of the labels."""
         return () if self.classes is None else (self.classes,)
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory that a whole block takes."""
+        shape = (*self.leading, *self.array.chunks[len(self.leading) :])
+        return prod(shape) * self.array.dtype.itemsize
 
     def empty(self, shape: Sequence[int]) -> NDArray[Any]:
         """Return a block of a shape in which nothing is computed."""

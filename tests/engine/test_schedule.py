@@ -68,6 +68,15 @@ def test_only_so_many_tiles_come_by_distance_and_the_rest_row_by_row():
     assert order[6:] == [number for number in SWEPT if number not in order[:6]]
 
 
+def test_a_wide_grid_is_swept_band_by_band():
+    order = [number for _, number in _all(Schedule([GRID], band_px=60))]
+    assert sorted(order) == list(range(len(GRID)))
+    bands = [GRID[number].core[1].start // 60 for number in order]
+    assert bands == sorted(bands)
+    first = [number for number in order if number % COLUMNS < 3]
+    assert first == [number for number in SWEPT if number % COLUMNS < 3]
+
+
 def test_no_patch_is_begun_while_memory_is_short():
     schedule = Schedule([GRID], (), Focus((50, 80)), near=6, crowded=lambda: True)
     assert [number for _, number in _all(schedule)] == SWEPT

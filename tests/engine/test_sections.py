@@ -32,6 +32,15 @@ def test_nothing_waits_where_tiles_are_cropped_so_there_is_one_section():
     assert sections.sections_of(grid, 20, crop=True) == (grid,)
 
 
+def test_a_sweep_is_never_wider_than_a_section_may_be():
+    for crop in (False, True):
+        grid = cut_image((2000, 65536), (512, 512), (384, 384), stride=32, crop=crop)
+        cut = sections.sections_of(grid, 4, crop=crop)
+        assert sections.sweep_width(cut, crop=crop) <= sections.WIDEST_PX
+    narrow = cut_image((2000, 5000), (512, 512), (384, 384), stride=32, crop=True)
+    assert sections.sweep_width((narrow,), crop=True) == 5000
+
+
 def test_a_wide_image_is_cut_and_few_tiles_are_computed_twice():
     grid = cut_image((65536, 65536), (512, 512), (384, 384), stride=32, crop=False)
     cut = sections.sections_of(grid, 4)

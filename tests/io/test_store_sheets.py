@@ -85,6 +85,19 @@ def test_what_is_begun_stays_within_its_budget(tmp_path, sure, monkeypatch):
     assert 0 < most <= 5000
 
 
+def test_no_more_blocks_of_labels_are_begun_than_a_sweep_needs(tmp_path, sure, monkeypatch):
+    monkeypatch.setattr(blocks, "_BEGUN_BLOCKS", 3)
+    store, most = _new(tmp_path), 0
+    labels = sure.argmax(axis=0).astype(np.uint8)
+    for region in _regions():
+        store.write(region, labels[region])
+        most = max(most, len(store._blocks._begun))
+    store.close()
+    assert most == 3
+    assert store.complete
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr")[:], labels)
+
+
 @settings(max_examples=10)
 @given(stops=st.lists(st.integers(0, 17), max_size=3), budget=st.sampled_from([3000, 10**6]))
 def test_interrupted_and_resumed_all_sheets_are_whole(stops, budget, sure, tmp_path_factory):
