@@ -7,15 +7,10 @@ the folder can be read whatever moment the program ends at, and costs what was t
 from __future__ import annotations
 
 import time
-from math import prod
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from napari_tileseg.annotation.sparse import chunk_region, shape_of
 from napari_tileseg.errors import ProjectError
-from napari_tileseg.io.locks import take_lock
 from napari_tileseg.io.project_facts import (
     not_saved,
     read_facts,
@@ -23,16 +18,17 @@ from napari_tileseg.io.project_facts import (
     write_facts,
     write_history,
 )
-from napari_tileseg.io.project_log import Log
+from napari_tileseg.io.project_labels import StoredLabels
+from napari_tileseg.io.project_lock import LOCK, ProjectInUse, gone, locked
 from napari_tileseg.io.project_models import (
     MODELS,
+    clear_up,
     copy_model,
     load_stored,
     model_file,
     store_model,
 )
 from napari_tileseg.io.project_place import FACTS, LABELS, ImageIdentity, is_project
-from napari_tileseg.io.project_planes import Planes, chunk_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,39 +38,7 @@ if TYPE_CHECKING:
     from napari_tileseg.annotation.model_sheet import Words
     from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.engine.network import Network
-    from napari_tileseg.io.project_log import Key
-
-_LOCK = ".lock"
-_ATTEMPTS = 5
-
-
-class ProjectInUse(ProjectError):
-    """Somebody else writes to a project."""
-
-
-class ProjectGone(ProjectError):
-    """The folder of a project that is open is not there any more."""
-
-
-class Chunk(NamedTuple):
-    """One chunk of the labels of one layer.
-
-    Attributes
-    ----------
-    sheet
-        The number of the layer in the project.
-    shape
-        Of all labels of the layer.
-    at
-        Its place: 256 x 256 px over the last two axes.
-    words
-        All that was said about it.
-    """
-
-    sheet: int
-    shape: tuple[int, ...]
-    at: tuple[int, ...]
-    words: Words
+    from napari_tileseg.io.project_labels import Chunk
 
 
 class Project:
@@ -97,10 +61,11 @@ class Project:
         self._busy = RLock()
         self._facts = read_facts(path)
         self._history = read_history(path)
-        self._damaged = 0
-        self._log = _opened_log(path / LABELS, writable=lock is not None)
+        self._labels = StoredLabels(path / LABELS, writable=lock is not None)
         # what was being renumbered when the program ended counts as before
-        self._log.keep_only({one["id"] for one in self.sheets})
+        self._labels.keep_only({one["id"] for one in self.sheets})
+        if lock is not None:
+            clear_up(path / MODELS)
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, Any]) -> Self:
@@ -121,9 +86,9 @@ class Project:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             raise not_saved(path, error) from error
-        if {one.name for one in path.iterdir()} - {LABELS, MODELS, _LOCK}:
+        if {one.name for one in path.iterdir()} - {LABELS, MODELS, LOCK}:
             raise ProjectError(f"'{path}' holds other files. Choose another name.")
-        lock = _locked(path)
+        lock = locked(path)
         try:
             write_facts(path, {"created": _now(), **facts})
             return cls(path, lock)
@@ -143,7 +108,7 @@ class Project:
             If there is none, it is damaged or of a newer version, or cannot be read or written.
         """
         read_facts(path)  # what it is comes before who uses it
-        lock = None if read_only else _locked(path)
+        lock = None if read_only else locked(path)
         try:
             return cls(path, lock)
         except (ProjectError, OSError) as error:
@@ -159,9 +124,10 @@ class Project:
     def close(self) -> None:
         """Let others write to the folder."""
         with self._busy:
-            self._log.close()
+            self._labels.close()
             if self._lock is not None:
                 self._lock.close()
+                self._lock = None
 
     # facts
 
@@ -195,7 +161,7 @@ class Project:
                 self._require_writable()
                 write_facts(self.path, changed)
                 self._facts = changed
-                self._log.keep_only(self._known_sheets())
+                self._labels.keep_only(self._known_sheets())
 
     # labels
 
@@ -204,13 +170,6 @@ class Project:
         """What is known about each layer: its "id", its "shape", and more; copies."""
         return [dict(one) for one in self._facts.get("sheets", ())]
 
-    def places(self, sheet: int, shape: Sequence[int]) -> list[tuple[int, ...]]:
-        """Return which chunks of a layer are saved."""
-        grid = chunk_grid(shape)
-        with self._busy:
-            numbers = [key[1] for key in self._log if key[0] == sheet and key[1] < prod(grid)]
-        return [tuple(int(at) for at in np.unravel_index(one, grid)) for one in numbers]
-
     def _known_sheets(self) -> set[int]:
         numbers = [one.get(name) for one in self.sheets for name in ("id", "next")]
         return {number for number in numbers if number is not None}
@@ -218,7 +177,11 @@ class Project:
     @property
     def damaged(self) -> int:
         """How many chunks were found damaged so far; an earlier state takes their place."""
-        return self._damaged + self._log.damaged
+        return self._labels.damaged
+
+    def places(self, sheet: int, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return which chunks of a layer are saved."""
+        return self._labels.places(sheet, shape)
 
     def write(self, chunks: Iterable[Chunk]) -> None:
         """Save chunks, and wait until they would outlast a loss of power.
@@ -228,54 +191,12 @@ class Project:
         ProjectError
             If they cannot be written; then none of them counts.
         """
-        records = [
-            ((one.sheet, _number(one.at, one.shape)), Planes.of(one.words).to_bytes())
-            for one in chunks
-        ]
-        with self._busy:
-            self._require_writable()
-            needed = [(key, content) for key, content in records if content or key in self._log]
-            if not needed:
-                return
-            try:
-                self._log.append(needed)
-            except OSError as error:
-                raise not_saved(self.path, error) from error
+        self._require_writable()
+        self._labels.write(chunks)
 
     def read(self, sheet: int, shape: Sequence[int]) -> Iterator[tuple[Region, Words]]:
-        """Yield what was said about the chunks of a layer; damaged ones are counted.
-
-        Parameters
-        ----------
-        sheet
-            The number of the layer.
-        shape
-            Of all its labels.
-
-        Raises
-        ------
-        ProjectError
-            If the files cannot be read.
-        """
-        for at in sorted(self.places(sheet, shape)):
-            region = chunk_region(at, tuple(shape))
-            content = self._content((sheet, _number(at, shape)))
-            try:
-                planes = Planes.from_bytes(content, shape_of(region))
-            except ProjectError:
-                self._damaged += 1
-            else:
-                yield region, planes.words(shape_of(region))
-
-    def _content(self, key: Key) -> bytes:
-        try:
-            with self._busy:
-                return self._log.read(key)
-        except OSError as error:
-            raise ProjectError(
-                f"The labels saved in '{self.path}' cannot be read ({error.strerror or error}). "
-                "Connect the disk, and open them again."
-            ) from error
+        """Yield what was said about the chunks of a layer; see `StoredLabels.read`."""
+        return self._labels.read(sheet, shape)
 
     # models and history
 
@@ -293,9 +214,9 @@ class Project:
         ProjectError
             If it cannot be written.
         """
+        self._require_writable()
+        sha256 = store_model(self.path / MODELS, network)
         with self._busy:
-            self._require_writable()
-            sha256 = store_model(self.path / MODELS, network)
             self.set_facts({"models": {**self._facts.get("models", {}), sha256: dict(facts)}})
         return sha256
 
@@ -360,37 +281,10 @@ class Project:
     def _require_writable(self) -> None:
         if self.read_only:
             raise ProjectInUse(f"'{self.path}' is open read-only here.")
-        if not (self.path / FACTS).is_file() or not self._log.is_there():
-            raise ProjectGone(
-                f"The folder '{self.path}', in which your work was saved, is not there any more. "
-                "The work goes on in memory, and is saved anew as soon as that works."
-            )
-
-
-def _locked(path: Path) -> BinaryIO:
-    try:
-        lock = take_lock(path / _LOCK)
-    except OSError as error:
-        raise not_saved(path, error) from error
-    if lock is None:
-        raise ProjectInUse(f"Another napari window is working on '{path}'.")
-    return lock
-
-
-def _opened_log(folder: Path, *, writable: bool) -> Log:
-    """Open the labels; somebody who writes to them may clear files away meanwhile."""
-    for _ in range(_ATTEMPTS):
-        try:
-            if writable:
-                folder.mkdir(exist_ok=True)
-            return Log(folder, writable=writable)
-        except FileNotFoundError:
-            time.sleep(0.1)
-    return Log(folder, writable=writable)
-
-
-def _number(index: tuple[int, ...], shape: Sequence[int]) -> int:
-    return int(np.ravel_multi_index(index, chunk_grid(shape)))
+        if self._lock is None:
+            raise ProjectError(f"'{self.path}' was closed: the work is saved elsewhere now.")
+        if not (self.path / FACTS).is_file() or not self._labels.is_there():
+            raise gone(self.path)
 
 
 def _now() -> str:

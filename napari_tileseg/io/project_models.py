@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import suppress
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import OutputError, ProjectError
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
 
 MODELS = "models"
-_NEW = "new.safetensors"
 
 
 def model_file(folder: Path, sha256: str) -> Path:
@@ -38,7 +39,8 @@ def store_model(folder: Path, network: Network) -> str:
 
     try:
         folder.mkdir(exist_ok=True)
-        new = save_model(network, folder / _NEW)
+        # several may be written at a time
+        new = save_model(network, folder / f"new-{token_hex(4)}.safetensors")
         with new.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         new.replace(model_file(folder, sha256))
@@ -47,6 +49,13 @@ def store_model(folder: Path, network: Network) -> str:
     except OutputError as error:
         raise ProjectError(str(error)) from error
     return sha256
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what a program that ended in the middle of saving a network has left."""
+    for path in (*folder.glob("new-*"), *folder.glob(".*.part")):
+        with suppress(OSError):  # it takes room and does no harm
+            path.unlink()
 
 
 def load_stored(path: Path, sha256: str) -> Network:

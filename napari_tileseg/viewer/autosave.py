@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_tileseg.errors import ProjectError, TilesegError
-from napari_tileseg.io.project import ProjectGone, ProjectInUse
+from napari_tileseg.io.project_lock import ProjectGone, ProjectInUse
 from napari_tileseg.viewer.identity import identify, images
 from napari_tileseg.viewer.image_work import ImageWork
 from napari_tileseg.viewer.project_files import find_out, make_project, places_for, save
@@ -102,7 +102,9 @@ class Autosave:
                 work.chosen.update(self._choice_of(image))
             work.look(self._viewer)
             self._advance(work)
-            if image not in self._viewer.layers and not work.layers and not work.is_dirty:
+            is_done = image not in self._viewer.layers and not work.layers and not work.is_dirty
+            # what an image was that is not there any more cannot be found out
+            if is_done or (image is None and work.identity is None):
                 self._let_go(key, work)
 
     def _let_go(self, key: str, work: ImageWork) -> None:
@@ -163,7 +165,7 @@ class Autosave:
 
     def _identify(self, work: ImageWork) -> Callable[[], ImageIdentity] | None:
         image = work.image
-        shape = next((layer.data.shape for layer in work.layers), None)
+        shape = work.label_shape
         if image is not None and shape is None:
             shape = self._shape_of(image)
         if image is None or shape is None:
@@ -200,21 +202,6 @@ class Autosave:
             with suppress(ProjectError):  # nobody can go on with what cannot be read
                 work.offer = offer_of(aside, work.identity, aside=True)
         work.look(self._viewer)
-
-    def need(self, work: ImageWork) -> Project:
-        """Return the project of an image, made at once if there is none.
-
-        Raises
-        ------
-        ProjectError
-            If it cannot be made, or somebody else saves there.
-        """
-        if work.project is None:
-            if work.is_busy:
-                raise ProjectError("The work is just about to be saved. Try again in a moment.")
-            self._make_now(work)
-        assert work.project is not None, "it was just made"
-        return work.project
 
     def _make_now(self, work: ImageWork) -> None:
         knows = self._identify(work)

@@ -19,8 +19,19 @@ WIDGET = "Tiled Segmentation"
 
 def controller_in(viewer: napari.Viewer) -> Controller:
     """Return the controller of the dock in a viewer; the dock is opened if it is not there."""
+    return cast("Controller", _dock_in(viewer).controller)
+
+
+def _dock_in(viewer: napari.Viewer) -> Any:
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
-    return cast("Controller", cast("Any", dock).controller)
+    return dock
+
+
+def save_project_as(viewer: napari.Viewer) -> None:
+    """Ask where the work on the chosen image is to be saved from now on."""
+    dock = _dock_in(viewer)
+    if dock.controller.projects.can_save_as():
+        dock.project_bar.ask_where()
 
 
 def _command(name: str) -> Callable[[napari.Viewer], None]:

@@ -71,6 +71,7 @@ class Controller:
             session,
             self.chosen,
             self._tasks,
+            history=self.teaching.history,
             is_running=lambda: self.is_running or self.teaching.is_teaching,
             load_model=lambda source, then: self._load(source, None, None, then),
         )

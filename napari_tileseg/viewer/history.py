@@ -88,6 +88,11 @@ class History:
             if image is self._chosen.layer:
                 self._run()
 
+    def take_up(self, version: Version) -> None:
+        """Use a version that made the labels which are there: nothing is computed anew."""
+        self._session.set_model(version.network, version.origin)
+        self._models.measure_if_needed()
+
     def return_to(self, number: int) -> None:
         """Go back, or forward, to a version of the history."""
         version = self.versions.get(number)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_tileseg.io.project import Chunk, Project
+    from napari_tileseg.io.project import Project
+    from napari_tileseg.io.project_labels import Chunk
     from napari_tileseg.io.project_place import ImageIdentity
 
 _COUNT_EVERY_S = 30
@@ -97,6 +98,11 @@ class ImageWork:
         return [layer for layer in layers if layer is not None]
 
     @property
+    def label_shape(self) -> tuple[int, ...] | None:
+        """The shape of its labels, also of those that left the viewer; None if there are none."""
+        return next((saver.shape for saver in self._savers), None)
+
+    @property
     def folder(self) -> Path | None:
         """Where labels in the viewer were saved by a dock that was closed."""
         for layer in self.layers:
@@ -119,7 +125,7 @@ class ImageWork:
         layers = labels_of(viewer, self._key)
         for saver in list(self._savers):
             saver.look()
-            if saver.layer not in layers and not saver.is_dirty:
+            if saver.layer not in layers and (self.is_read_only or not saver.is_dirty):
                 self._let_go(saver)
         followed = [saver.layer for saver in self._savers]
         for layer in layers:

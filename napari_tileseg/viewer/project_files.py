@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import ProjectError
-from napari_tileseg.io.project import Project, ProjectInUse
+from napari_tileseg.io.project import Project
 from napari_tileseg.io.project_facts import not_saved
+from napari_tileseg.io.project_lock import ProjectInUse
 from napari_tileseg.io.project_place import free_name, is_project, user_folder
 from napari_tileseg.viewer.restoring import earlier_work
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from napari_tileseg.io.project import Chunk
+    from napari_tileseg.io.project_labels import Chunk
     from napari_tileseg.io.project_place import ImageIdentity
     from napari_tileseg.session.project import Offer
 

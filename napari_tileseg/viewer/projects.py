@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
-
-from napari_tileseg.errors import ProjectError, TilesegError
+from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity
 from napari_tileseg.session.project import Work
 from napari_tileseg.viewer.autosave import Autosave
+from napari_tileseg.viewer.kept_versions import KeptVersions
 from napari_tileseg.viewer.opening import layer_of, named, open_image_of
 from napari_tileseg.viewer.project_files import save_as
 from napari_tileseg.viewer.restoring import (
@@ -19,6 +18,7 @@ from napari_tileseg.viewer.restoring import (
     model_of,
     read_project,
     settings_of,
+    teach_settings_of,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from napari_tileseg.io.project import Project
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.chosen import Chosen
+    from napari_tileseg.viewer.history import History
     from napari_tileseg.viewer.image_work import ImageWork
+    from napari_tileseg.viewer.kept_versions import StoredVersions
     from napari_tileseg.viewer.tasks import Tasks
 
 _PATIENCE_S = 30
@@ -46,16 +48,11 @@ class Projects:
         Where, who is told, which image it is about, and where folders are read.
     is_running
         Tells whether labels are being computed, which must not be exchanged meanwhile.
+    history
+        The versions of the model.
     load_model
         Loads a model by its name or path, and calls back when it has.
-
-    Attributes
-    ----------
-    opened
-        Emits the `Project` of the chosen image after earlier work was brought back.
     """
-
-    opened = Signal(object)
 
     def __init__(
         self,
@@ -64,6 +61,7 @@ class Projects:
         chosen: Chosen,
         tasks: Tasks,
         *,
+        history: History,
         is_running: Callable[[], bool],
         load_model: Callable[[str, Callable[[], object]], object],
     ) -> None:
@@ -73,6 +71,8 @@ class Projects:
         self._tasks = tasks
         self._is_running = is_running
         self._load_model = load_model
+        self._versions = history.versions
+        self._kept = KeptVersions(session, history, tasks, lambda: self._work)
         self._expected: tuple[Image, Path] | None = None
         self._autosave = Autosave(
             viewer,
@@ -89,6 +89,7 @@ class Projects:
 
     def close(self) -> None:
         """Save what is not saved; after all tasks have ended."""
+        self._kept.close()
         self._autosave.close()
 
     # what others ask for
@@ -99,28 +100,6 @@ class Projects:
         work = self._work
         return None if work is None else work.project
 
-    def need(self) -> Project:
-        """Return where the work on the chosen image is saved, made at once if need be.
-
-        Raises
-        ------
-        ProjectError
-            If there is no image, it cannot be made, or somebody else saves there.
-        """
-        work = self._work
-        if work is None:
-            raise ProjectError("There is no image to work on. Open one first.")
-        return self._autosave.need(work)
-
-    def remember(self, key: str, value: Any) -> None:
-        """Keep a small fact with the chosen image: something that JSON can hold."""
-        if self._work is not None:
-            self._work.extra[key] = value
-
-    def recall(self, key: str) -> Any:
-        """Return a fact that was kept with the chosen image; None if there is none."""
-        return None if self._work is None else self._work.extra.get(key)
-
     @property
     def _work(self) -> ImageWork | None:
         image = self._chosen.layer
@@ -128,6 +107,7 @@ class Projects:
 
     def bind(self, results: object) -> None:
         """Tell about the image that is chosen now."""
+        self._kept.advance()
         self._show()
 
     # what autosave asks for
@@ -141,11 +121,14 @@ class Projects:
     def _choice_of(self, image: Image) -> dict[str, Any]:
         if image is not self._chosen.layer:
             return {}
-        network, view = self._session.network, self._session.view
-        choice: dict[str, Any] = {"settings": self._session.settings.changed()}
-        if network is not None:
-            sha256 = network.provenance.get("sha256")
-            choice["model"] = {"origin": view.origin, "sha256": sha256}
+        teach = self._session.view.teach.settings
+        choice = {"settings": self._session.settings.changed(), "teach": teach.changed()}
+        active = self._versions.active
+        if active is not None:
+            # what was taught is kept as a version; this is the model that it goes back to
+            root = self._versions.get(active.root)
+            sha256 = root.network.provenance.get("sha256")
+            choice["model"] = {"origin": root.origin, "sha256": sha256}
         return choice
 
     def _on_change(self, work: ImageWork) -> None:
@@ -153,6 +136,7 @@ class Projects:
             _, path = self._expected
             self._expected = None
             self._read(work, path)
+        self._kept.advance()
         self._show()
 
     def _show(self) -> None:
@@ -182,8 +166,10 @@ class Projects:
         work.is_busy = work.is_opening = True
         self._show()
 
+        known = self._kept.known()
+
         def read() -> Restored:
-            restored = read_project(path, shape)
+            restored = read_project(path, shape, known)
             if own is not None and not own.read_only:
                 own.take_along(restored.project)
             return restored
@@ -214,26 +200,29 @@ class Projects:
         if not is_own:
             project.close()
         work.look(self._viewer)
-        self._take_up(project)
+        self._take_up(project, restored.versions)
         self._chosen.reopen()
         if layers:
             self._viewer.layers.selection.active = layers[-1]
         if restored.note:
             self._session.tell(restored.note, Severity.WARNING)
         self._show()
-        self.opened.emit(project)
 
-    def _take_up(self, project: Project) -> None:
+    def _take_up(self, project: Project, stored: StoredVersions) -> None:
         """Choose the model and the settings as they were."""
-        settings = settings_of(project)
-        if settings is not None:
-            self._session.set_settings(settings)
+        self._kept.bring_back(project, stored)
+        teach = teach_settings_of(project)
+        if teach is not None:
+            self._session.learning.set_settings(teach)
         origin, sha256 = model_of(project)
         network = self._session.network
-        if not origin or (network is not None and network.provenance.get("sha256") == sha256):
+        has_it = network is not None and network.provenance.get("sha256") == sha256
+        if stored.in_use is not None or has_it or not origin:
+            self._take_settings(project)
             return
 
-        def compare() -> None:
+        def on_loaded() -> None:
+            self._take_settings(project)
             now = self._session.network
             if sha256 and now is not None and now.provenance.get("sha256") != sha256:
                 self._session.tell(
@@ -242,15 +231,30 @@ class Projects:
                     Severity.WARNING,
                 )
 
-        self._load_model(origin, compare)
+        self._load_model(origin, on_loaded)
+
+    def _take_settings(self, project: Project) -> None:
+        """Do the next run as the last one; after the model, which would change the channels."""
+        settings = settings_of(project)
+        if settings is not None:
+            self._session.set_settings(settings)
 
     # files
+
+    def can_save_as(self) -> bool:
+        """Return whether there is something to save under another name, and say if there is not."""
+        if self._session.view.work.can_save_as:
+            return True
+        self._session.tell("There is nothing to save under another name yet.", Severity.WARNING)
+        return False
 
     def save_as(self, path: str) -> None:
         """Save all of the work on the chosen image in another folder from now on."""
         work = self._work
-        if work is None or work.is_busy or work.identity is None:
-            self._session.tell("There is nothing to save under another name.", Severity.WARNING)
+        if work is None or not self.can_save_as():
+            return
+        if work.is_busy or work.identity is None:
+            self._session.tell("Just being saved. Try again in a moment.", Severity.WARNING)
             return
         folder = named(path)
         work.is_busy = True

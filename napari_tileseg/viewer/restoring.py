@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg.annotation.sheet import Sheet
 from napari_tileseg.engine.spec import ClassInfo
 from napari_tileseg.errors import ProjectError, SettingsError
-from napari_tileseg.io.project import Project, ProjectInUse
+from napari_tileseg.io.project import Project
 from napari_tileseg.io.project_facts import read_facts
+from napari_tileseg.io.project_lock import ProjectInUse
 from napari_tileseg.io.project_place import ImageIdentity, find_project, saved_at
 from napari_tileseg.session.project import Offer
-from napari_tileseg.settings import RunSettings
+from napari_tileseg.settings import RunSettings, TeachSettings
 from napari_tileseg.viewer.exports import RUNS
 from napari_tileseg.viewer.images import geometry
+from napari_tileseg.viewer.kept_versions import StoredVersions, read_versions
 from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.links import OURS
 from napari_tileseg.viewer.probabilities import require_memory
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_tileseg.engine.network import Network
+
 
 @dataclass(frozen=True, eq=False)
 class Restored:
@@ -41,12 +45,15 @@ class Restored:
         Open; read-only if somebody else writes to it.
     sheets
         What is said about each layer, and its labels, the lowest first.
+    versions
+        The models that were in use, and which of them was last.
     note
         What the person has to know; empty if all is as it was.
     """
 
     project: Project
     sheets: list[tuple[dict[str, Any], Sheet]]
+    versions: StoredVersions
     note: str
 
 
@@ -80,8 +87,10 @@ def _saved(path: Path) -> str:
     return time.strftime("today at %H:%M" if today else "on %d %B %Y at %H:%M", saved)
 
 
-def read_project(path: Path, shape: tuple[int, ...]) -> Restored:
-    """Open a project and read its labels.
+def read_project(
+    path: Path, shape: tuple[int, ...], known: Mapping[str, Network] | None = None
+) -> Restored:
+    """Open a project and read its labels, and the models that were taught on them.
 
     Parameters
     ----------
@@ -89,6 +98,8 @@ def read_project(path: Path, shape: tuple[int, ...]) -> Restored:
         The folder.
     shape
         Of the labels on the image; labels of another shape stay where they are.
+    known
+        Models in memory by the sha256 of their files, which are not read again.
 
     Raises
     ------
@@ -112,10 +123,12 @@ def read_project(path: Path, shape: tuple[int, ...]) -> Restored:
             )
         require_memory(prod(shape) * len(fitting), project.image.name)
         sheets = [(one, _read_sheet(project, one["id"], shape)) for one in fitting]
+        versions = read_versions(project, known or {})
     except BaseException:
         project.close()
         raise
-    return Restored(project, sheets, _note(project))
+    note = " ".join(filter(None, (_note(project), versions.note)))
+    return Restored(project, sheets, versions, note)
 
 
 def _read_sheet(project: Project, number: int, shape: tuple[int, ...]) -> Sheet:
@@ -187,6 +200,14 @@ def settings_of(project: Project) -> RunSettings | None:
     """Return the settings of the last run; None if there are none that still have a meaning."""
     try:
         return RunSettings(**project.facts["settings"])
+    except (KeyError, TypeError, SettingsError):
+        return None
+
+
+def teach_settings_of(project: Project) -> TeachSettings | None:
+    """Return how the model was taught last; None if that has no meaning any more."""
+    try:
+        return TeachSettings(**project.facts["teach"])
     except (KeyError, TypeError, SettingsError):
         return None
 

@@ -9,7 +9,7 @@ from weakref import ref
 
 from napari_tileseg.annotation.sparse import chunk_region, chunks_under
 from napari_tileseg.annotation.values import NOT_COMPUTED
-from napari_tileseg.io.project import Chunk
+from napari_tileseg.io.project_labels import Chunk
 from napari_tileseg.viewer.exports import RUNS
 from napari_tileseg.viewer.links import OURS
 

@@ -44,7 +44,7 @@ class ProjectBar(QFrame):
         self.save_as = QPushButton("Save project as …")
         self.save_as.setObjectName("fold")
         self.save_as.setToolTip("Keep all of this work in another folder, and go on there")
-        self.save_as.clicked.connect(self._on_save_as)
+        self.save_as.clicked.connect(self.ask_where)
         self._line = QFrame()
         row = QHBoxLayout(self._line)
         row.setContentsMargins(8, 0, 2, 2)
@@ -97,7 +97,8 @@ class ProjectBar(QFrame):
             self.notice.setProperty("severity", severity)
             restyle(self.notice)
 
-    def _on_save_as(self) -> None:
+    def ask_where(self) -> None:
+        """Let the person choose another folder for the work."""
         chosen, _ = QFileDialog.getSaveFileName(
             self,
             "Save project as",

@@ -10,7 +10,9 @@ from napari_tileseg.annotation.sheet import Sheet
 from napari_tileseg.annotation.sparse import chunk_region
 from napari_tileseg.errors import ProjectError
 from napari_tileseg.io import project_log
-from napari_tileseg.io.project import Chunk, Project, ProjectGone, ProjectInUse
+from napari_tileseg.io.project import Project
+from napari_tileseg.io.project_labels import Chunk
+from napari_tileseg.io.project_lock import ProjectGone, ProjectInUse
 from napari_tileseg.io.project_place import ImageIdentity, find_project, free_name, sample_of
 
 SHAPE = (300, 600)
