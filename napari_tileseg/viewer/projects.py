@@ -74,6 +74,7 @@ class Projects:
         self._versions = history.versions
         self._kept = KeptVersions(session, history, tasks, lambda: self._work)
         self._expected: tuple[Image, Path] | None = None
+        self._to_save_as: tuple[ImageWork, str] | None = None
         self._autosave = Autosave(
             viewer,
             tasks,
@@ -136,6 +137,10 @@ class Projects:
             _, path = self._expected
             self._expected = None
             self._read(work, path)
+        if self._to_save_as is not None and work is self._to_save_as[0] and not work.is_busy:
+            _, name = self._to_save_as
+            self._to_save_as = None
+            self.save_as(name)
         self._kept.advance()
         self._show()
 
@@ -254,7 +259,7 @@ class Projects:
         if work is None or not self.can_save_as():
             return
         if work.is_busy or work.identity is None:
-            self._session.tell("Just being saved. Try again in a moment.", Severity.WARNING)
+            self._to_save_as = (work, path)
             return
         folder = named(path)
         work.is_busy = True
