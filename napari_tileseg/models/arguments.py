@@ -1,14 +1,15 @@
-"""Arguments of architectures as they stand in a file: plain, known and of sane size."""
+"""Arguments of architectures: what there is, and what stands in a file, of sane size."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 _LARGEST = 16384
 """No real network has more channels; a file that asks for more would eat all memory."""
@@ -21,6 +22,78 @@ _AT_LEAST_ONE = (
     "depth",
     "base_channels",
 )
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of an architecture, as a person reads of it.
+
+    Attributes
+    ----------
+    name
+        As it is written on the command line and in files.
+    default
+        What it is if it is not given; plain text, numbers and lists of them.
+    about
+        One sentence.
+    choices
+        The values it can have; empty if there are more than can be listed.
+    required
+        Whether it has to be given, so that there is no default.
+    at_most
+        The highest whole number it can be, from 1 on; None if it is no such number.
+    """
+
+    name: str
+    default: Any
+    about: str
+    choices: tuple[Any, ...] = ()
+    required: bool = False
+    at_most: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "name": self.name,
+            "default": self.default,
+            "about": self.about,
+            "choices": list(self.choices),
+            "required": self.required,
+            "at_most": self.at_most,
+        }
+
+
+def with_defaults(arguments: Mapping[str, Any], documented: Iterable[Argument]) -> dict[str, Any]:
+    """Return the arguments that are given, and the default of every other one."""
+    return {one.name: one.default for one in documented if not one.required} | dict(arguments)
+
+
+def check(architecture: str, arguments: Mapping[str, Any], documented: Iterable[Argument]) -> None:
+    """Raise `CheckpointError` unless all arguments are known, plain and among the choices."""
+    known = {one.name: one for one in documented}
+    check_names(architecture, arguments, known)
+    check_values(architecture, arguments)
+    for name, value in arguments.items():
+        check_choice(architecture, value, known[name])
+
+
+def check_choice(architecture: str, value: Any, argument: Argument) -> None:
+    """Raise `CheckpointError` if an argument can only be one of a few values, and is not."""
+    most = argument.at_most
+    if most is not None and not (type(value) is int and 1 <= value <= most):
+        raise CheckpointError(
+            f"The argument {argument.name} of {architecture} is {value!r}; "
+            f"it has to be a whole number from 1 to {most:,}."
+        )
+    # True == 1, so the types have to agree as well
+    if not argument.choices or any(
+        value == one and type(value) is type(one) for one in argument.choices
+    ):
+        return
+    raise CheckpointError(
+        f"The argument {argument.name} of {architecture} is {value!r}; "
+        f"it can be {', '.join(map(repr, argument.choices))}."
+    )
 
 
 def check_names(architecture: str, arguments: Mapping[str, Any], allowed: Collection[str]) -> None:

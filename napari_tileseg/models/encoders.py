@@ -21,6 +21,8 @@ _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # Chen et al. (2017), "Dual Path Networks": 124, 117, 104 and 1 / 0.0167 in units of 0-255
 _DPN = ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3)
 
+_SWINS = ("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr")
+
 _RENAMED = ("timm-regnet", "timm-res2", "timm-resnest", "timm-mobilenetv3", "timm-gernet")
 _INCEPTION_STYLE = ("inception", "xception", "timm-tf_efficientnet_lite")
 
@@ -45,6 +47,16 @@ def _exists(name: str) -> bool:
     if name in smp.encoders.get_encoder_names() or name.startswith(_RENAMED):
         return True
     return name.startswith("tu-") and bool(timm.is_model(name.removeprefix("tu-")))
+
+
+def sizes_freely(name: str) -> dict[str, Any]:
+    """Return the options without which an encoder takes tiles of a single size only."""
+    if not name.startswith("tu-swin"):
+        return {}
+    import timm
+
+    one_size = timm.models.is_model_in_modules(name.removeprefix("tu-"), _SWINS)
+    return {"strict_img_size": False} if one_size else {}
 
 
 def intensities_of(

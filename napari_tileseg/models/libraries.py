@@ -18,22 +18,18 @@ def import_smp() -> Any:
     TilesegError
         If it is missing, or torch and torchvision do not fit each other.
     """
-    load_triton_apart()
-    try:
-        return import_module("segmentation_models_pytorch")
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        raise TilesegError(
-            f"Your torchvision ({_version('torchvision')}) does not match your torch "
-            f"({_version('torch')}), so no network can be built. Install both again in one go and "
-            "from one place, for example: pip install --force-reinstall torch torchvision"
-        ) from error
-    except ImportError as error:
-        raise TilesegError(
-            f"segmentation-models-pytorch cannot be loaded ({error}), so no network can be built. "
-            "Install it again: pip install --force-reinstall segmentation-models-pytorch"
-        ) from error
+    return _imported("segmentation_models_pytorch")
+
+
+def import_torchvision_nets() -> Any:
+    """Return the module torchvision.models.segmentation.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing, or torch and torchvision do not fit each other.
+    """
+    return _imported("torchvision.models.segmentation")
 
 
 def import_monai_nets() -> Any:
@@ -71,6 +67,26 @@ def load_triton_apart() -> None:
         return  # torch without CUDA does without it
     finally:
         sys.setdlopenflags(before)
+
+
+def _imported(name: str) -> Any:
+    load_triton_apart()
+    package = name.partition(".")[0].replace("_", "-")
+    try:
+        return import_module(name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        raise TilesegError(
+            f"Your torchvision ({_version('torchvision')}) does not match your torch "
+            f"({_version('torch')}), so no network can be built. Install both again in one go and "
+            "from one place, for example: pip install --force-reinstall torch torchvision"
+        ) from error
+    except ImportError as error:
+        raise TilesegError(
+            f"{package} cannot be loaded ({error}), so no network can be built. "
+            f"Install it again: pip install --force-reinstall {package}"
+        ) from error
 
 
 def _version(distribution: str) -> str:

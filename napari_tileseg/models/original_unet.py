@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.models.unet_sizes import TRIM_PX, answer_size
+from napari_tileseg.models.upsampling import doubled, start_as_nearest
 
 
 class OriginalUnet(nn.Module):
@@ -33,7 +34,8 @@ class OriginalUnet(nn.Module):
     batch_norm
         Whether each convolution is followed by batch normalisation, as in most versions since.
     upsampling
-        "transposed" as in the paper, or "nearest" or "bilinear" after a 1 x 1 convolution.
+        "transposed" as in the paper, or "nearest" or "bilinear" after a 1 x 1 convolution, or
+        "pixelshuffle"; see `upsampling.doubled`.
     """  # noqa: D205
 
     def __init__(
@@ -57,7 +59,7 @@ class OriginalUnet(nn.Module):
             _two_convolutions(before, after, padding, batch_norm)
             for before, after in zip(inputs, widths, strict=True)
         )
-        self.up = nn.ModuleList(_upsampling(width, upsampling) for width in widths[:0:-1])
+        self.up = nn.ModuleList(doubled(width, width // 2, upsampling) for width in widths[:0:-1])
         self.join = nn.ModuleList(
             _two_convolutions(2 * width, width, padding, batch_norm) for width in widths[-2::-1]
         )
@@ -65,6 +67,7 @@ class OriginalUnet(nn.Module):
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
                 _as_in_section_3(part)
+        start_as_nearest(self)
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Return logits (B, classes, h, w) for tiles (B, in_channels, H, W).
@@ -119,15 +122,6 @@ def _as_in_section_3(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     nn.init.normal_(layer.weight, std=math.sqrt(2 / inputs))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-
-
-def _upsampling(channels: int, kind: str) -> nn.Module:
-    """Return what doubles the size and halves the channels."""
-    if kind == "transposed":
-        return nn.ConvTranspose2d(channels, channels // 2, 2, stride=2)
-    return nn.Sequential(
-        nn.Conv2d(channels, channels // 2, 1), nn.Upsample(scale_factor=2, mode=kind)
-    )
 
 
 def _centre(values: torch.Tensor, lost: int) -> torch.Tensor:

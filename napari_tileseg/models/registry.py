@@ -9,8 +9,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.models.flexible import FLEXIBLE_UNETS
 from napari_tileseg.models.monai_nets import MONAI_NETS
+from napari_tileseg.models.ours import OWN_NETS
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
+from napari_tileseg.models.torchvision_nets import TORCHVISION_NETS
 from napari_tileseg.models.unet_family import NAME, OriginalUnetFamily
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from napari_tileseg.models.arguments import Argument
     from napari_tileseg.models.facts import Facts
 
 
@@ -36,6 +40,13 @@ class Recipe(Protocol):
 class Family(Protocol):
     """One registered architecture."""
 
+    @property
+    def summary(self) -> str:
+        """What it is, in one sentence."""
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """Return what can be given; may import the library that it comes from."""
+
     def build(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Return the module with random weights."""
 
@@ -49,7 +60,10 @@ class Family(Protocol):
 
 ARCHITECTURES: dict[str, Family] = {
     **SMP_DECODERS,
+    **FLEXIBLE_UNETS,
     NAME: OriginalUnetFamily(),
+    **OWN_NETS,
+    **TORCHVISION_NETS,
     **MONAI_NETS,
 }
 """Every architecture that can be built, by its full name, such as "smp.Unet"."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import CheckpointError
-from napari_tileseg.models.arguments import check_names, check_values
+from napari_tileseg.models.arguments import Argument, check
+from napari_tileseg.models.documented import CLASSES, UPSAMPLING
 from napari_tileseg.models.facts import Facts
 from napari_tileseg.models.unet_sizes import TRIM_PX, margin_of
 
@@ -16,21 +17,28 @@ if TYPE_CHECKING:
 
 NAME = "original-unet"
 
-_DEFAULTS = {
-    "in_channels": 1,
-    "classes": 2,
-    "depth": 4,
-    "base_channels": 64,
-    "padding": "valid",
-    "batch_norm": False,
-    "upsampling": "transposed",
-}
-_CHOICES = {
-    "depth": tuple(range(1, 7)),
-    "padding": ("valid", "same"),
-    "batch_norm": (False, True),
-    "upsampling": tuple(TRIM_PX),
-}
+_ARGUMENTS = (
+    Argument("in_channels", 1, "How many channels of an image it reads."),
+    CLASSES,
+    Argument("depth", 4, "How often it halves its input.", tuple(range(1, 7))),
+    Argument(
+        "base_channels",
+        64,
+        "How many channels its first level has; each level below has twice as many.",
+    ),
+    Argument(
+        "padding",
+        "valid",
+        "'valid' as in the paper: it answers for less than it is shown, and can be used, but not "
+        "trained here. 'same': it answers for all of a tile.",
+        ("valid", "same"),
+    ),
+    Argument(
+        "batch_norm", False, "Whether convolutions are followed by normalisation.", (False, True)
+    ),
+    Argument("upsampling", "transposed", UPSAMPLING.about, tuple(TRIM_PX)),
+)
+_DEFAULTS = {one.name: one.default for one in _ARGUMENTS}
 _WIDEST = 4096
 
 
@@ -38,6 +46,11 @@ class OriginalUnetFamily:
     """See `original_unet.OriginalUnet` for the arguments."""
 
     has_encoder = False
+    summary = "The U-Net as it was published in 2015, with or without padding."
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """Return what can be given."""
+        return _ARGUMENTS
 
     def build(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Return the module with random weights; `CheckpointError` if an argument is wrong."""
@@ -60,14 +73,7 @@ class OriginalUnetFamily:
 
 
 def _check(arguments: Mapping[str, Any]) -> None:
-    check_names(NAME, arguments, _DEFAULTS)
-    check_values(NAME, arguments)
-    for name, choices in _CHOICES.items():
-        if arguments[name] not in choices:
-            raise CheckpointError(
-                f"The argument {name} of {NAME} is {arguments[name]!r}; "
-                f"it can be {', '.join(map(repr, choices))}."
-            )
+    check(NAME, arguments, _ARGUMENTS)
     widest = arguments["base_channels"] * 2 ** arguments["depth"]
     if widest > _WIDEST:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TRIM_PX = {"transposed": 0, "nearest": 0, "bilinear": 1}
+TRIM_PX = {"transposed": 0, "nearest": 0, "bilinear": 1, "pixelshuffle": 0}
 """Ways of upsampling, and what each makes up at the edge of a tile, in pixels."""
 
 _PER_LEVEL_PX = 4

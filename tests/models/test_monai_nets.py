@@ -14,7 +14,21 @@ from napari_tileseg.models import registry
 
 BASIC = {"features": [4, 4, 4, 4, 4, 4], "norm": "batch"}
 UNET = {"channels": [4, 8, 8], "strides": [2, 2], "norm": "batch", "num_res_units": 1}
-ARGUMENTS = {"monai.BasicUNet": BASIC, "monai.UNet": UNET}
+RESIDUAL = {"init_filters": 8, "norm": "batch", "blocks_down": [1, 1, 1], "blocks_up": [1, 1]}
+ARGUMENTS = {
+    "monai.BasicUNet": BASIC,
+    "monai.UNet": UNET,
+    "monai.AttentionUnet": {"channels": [4, 8, 8], "strides": [2, 2]},
+    "monai.BasicUNetPlusPlus": BASIC,
+    "monai.SegResNet": {**RESIDUAL, "upsample_mode": "deconv"},
+}
+STRIDES = {
+    "monai.BasicUNet": 16,
+    "monai.UNet": 4,
+    "monai.AttentionUnet": 4,
+    "monai.BasicUNetPlusPlus": 16,
+    "monai.SegResNet": 4,
+}
 
 
 def test_without_monai_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +46,8 @@ def test_monai_is_not_loaded_by_looking_at_what_there_is() -> None:
 
 def recipe(name: str, dims: int, **changes: object) -> Architecture:
     pytest.importorskip("monai", reason="MONAI is an extra")
-    arguments = {"spatial_dims": dims, "in_channels": 2, "out_channels": 3, **ARGUMENTS[name]}
+    own = ARGUMENTS.get(name, {})
+    arguments = {"spatial_dims": dims, "in_channels": 2, "out_channels": 3, **own}
     return Architecture(name, {**arguments, **changes})
 
 
@@ -48,9 +63,10 @@ def described(one: Architecture) -> Network:
 def test_its_facts_are_those_of_its_arguments(name: str, dims: int) -> None:
     network = described(recipe(name, dims))
     spec = network.spec
-    stride = {"monai.BasicUNet": 16, "monai.UNet": 4}[name]
+    stride = STRIDES[name]
     assert (spec.stride, spec.spatial_dims, spec.margin, spec.n_outputs) == (stride, dims, 0, 3)
-    assert spec.global_context == ()
+    local = name != "monai.AttentionUnet"  # it has InstanceNorm, whatever is asked for
+    assert (spec.global_context == ()) == local
     sizes = (stride, 2 * stride, 3 * stride)[:dims]
     with torch.inference_mode():
         assert network.logits(torch.zeros(1, 2, *sizes)).shape == (1, 3, *sizes)
@@ -127,3 +143,41 @@ def test_what_monai_cannot_guess_has_to_be_given() -> None:
     pytest.importorskip("monai", reason="MONAI is an extra")
     with pytest.raises(CheckpointError, match="without channels, strides"):
         registry.build(Architecture("monai.UNet", {"spatial_dims": 2}))
+
+
+def test_normalising_over_all_of_a_tile_is_found_in_a_residual_network_as_it_is_by_default() -> (
+    None
+):
+    arguments = {"spatial_dims": 2, "in_channels": 1, "classes": 2}
+    found = modules_with_global_context(registry.build(Architecture("monai.SegResNet", arguments)))
+    assert any("GroupNorm" in one for one in found)
+
+
+def swin(**arguments: object) -> Architecture:
+    return recipe("monai.SwinUNETR", 2, feature_size=12, **arguments)
+
+
+def test_windowed_attention_is_named() -> None:
+    pytest.importorskip("einops", reason="SwinUNETR also needs einops")
+    module = registry.build(swin())
+    assert registry.facts(module, swin()).stride == 32
+    assert any("WindowAttention" in found for found in modules_with_global_context(module))
+
+
+def test_what_windowed_attention_needs_besides_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "einops", None)
+    with pytest.raises(CheckpointError, match="einops"):
+        registry.build(swin())
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_every_argument_is_documented(name: str) -> None:
+    pytest.importorskip("monai", reason="MONAI is an extra")
+    documented = {one.name: one for one in registry.ARCHITECTURES[name].arguments()}
+    assert {"spatial_dims", "in_channels", "out_channels"} <= documented.keys()
+    assert all(one.about for one in documented.values())
+    needed = {one.name: one.default for one in documented.values() if one.required}
+    changes = {one: needed[one] for one in ("channels", "strides") if one in needed}
+    registry.build(
+        Architecture(name, {"spatial_dims": 2, "in_channels": 1, "classes": 2, **changes})
+    )

@@ -124,3 +124,40 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(TilesegError, match=r"segmentation-models-pytorch cannot be .* pip install"):
         registry.build(recipe("smp.Unet"))
+
+
+@pytest.mark.parametrize(
+    "encoder", ["tu-swinv2_cr_tiny_ns_224", "tu-swin_tiny_patch4_window7_224", "tu-hiera_tiny_224"]
+)
+def test_transformers_made_for_one_size_take_tiles_of_any(encoder: str) -> None:
+    one = recipe("smp.Unet", encoder_name=encoder)
+    module = registry.build(one)
+    assert registry.facts(module, one).stride == 32
+    assert any("Attention" in found for found in modules_with_global_context(module))
+    with torch.inference_mode():
+        for size in ((64, 96), (224, 224), (96, 64)):
+            assert module(torch.zeros(1, 2, *size)).shape == (1, 3, *size)
+
+
+def test_hiera_is_what_its_library_made_at_the_size_it_was_made_for() -> None:
+    import timm
+
+    module = registry.build(recipe("smp.Unet", encoder_name="tu-hiera_tiny_224", in_channels=3))
+    theirs = timm.create_model("hiera_tiny_224", features_only=True).eval()
+    theirs.load_state_dict(module.encoder.model.state_dict())
+    tile = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        module(torch.rand(1, 3, 64, 96))  # another size before leaves nothing behind
+        for ours, expected in zip(module.encoder(tile)[2:], theirs(tile), strict=True):
+            assert torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize("name", SMP_DECODERS)
+def test_every_argument_of_a_decoder_is_documented_and_every_default_fits(name: str) -> None:
+    documented = registry.ARCHITECTURES[name].arguments()
+    assert {"encoder_name", "in_channels", "classes"} <= {one.name for one in documented}
+    assert not {"activation", "aux_params", "encoder_weights"} & {one.name for one in documented}
+    for one in documented:
+        assert one.about
+        assert one.about != "See the library."
+        assert not one.choices or one.default in one.choices
