@@ -11,26 +11,22 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg.engine.device import resolve_device
 from napari_tileseg.engine.global_context import with_facts
 from napari_tileseg.engine.network import Network
-from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError, OutputError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
+from napari_tileseg.io.bare_weights import network_of
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.specs import described, named_classes
-from napari_tileseg.io.state_dicts import (
-    Weights,
-    fill,
-    outputs_of,
-    read_safetensors,
-    read_torch,
-)
+from napari_tileseg.io.state_dicts import Weights, fill, read_safetensors, read_torch
 from napari_tileseg.models import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from napari_tileseg.engine.spec import Architecture
 
 
 def bundled_models() -> dict[str, Path]:
@@ -55,7 +51,8 @@ def load_model(
     device
         Where it will run: "auto", "cpu", "cuda", "cuda:1", "mps".
     architecture
-        How to build the network; needed for a bare state dict only.
+        How to build the network a bare state dict belongs to, or a part of it. Without it, it
+        is found from names and shapes; `provenance["assumed"]` says what these do not tell.
     classes
         Names in the order of the label values, instead of those in the file.
 
@@ -182,21 +179,8 @@ def _from_state_dict(
     architecture: Architecture | None,
     classes: Sequence[str] | None,
 ) -> Network:
-    if architecture is None:
-        raise CheckpointError(
-            f"'{path.name}' holds weights, but not how to build their network. Give the "
-            "architecture and its arguments, for example "
-            "Architecture('smp.Unet', {'encoder_name': 'resnet34', 'classes': 3})."
-        )
-    arguments = dict(architecture.arguments)
-    outputs = outputs_of(weights)
-    if outputs is not None:
-        arguments.setdefault("classes", outputs)
-    recipe = Architecture(registry.full_name(architecture.name), arguments)
-    module = registry.build(recipe)
-    fill(module, weights, path.name, recipe.name)
-    spec = described(module, recipe, path.stem, classes)
-    return Network(module, spec, recipe, _provenance(path, {}))
+    network = network_of(path, weights, architecture, classes)
+    return replace(network, provenance=_provenance(path, network.provenance))
 
 
 def _provenance(path: Path, stored: dict[str, Any]) -> dict[str, Any]:

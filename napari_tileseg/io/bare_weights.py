@@ -1,0 +1,121 @@
+"""Weights without a description: the architecture is found, or given, and the rest assumed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.spec import Architecture
+from napari_tileseg.errors import CheckpointError
+from napari_tileseg.io.specs import described
+from napari_tileseg.io.state_dicts import fill, outputs_of
+from napari_tileseg.models import registry
+from napari_tileseg.models.recognise import recognise, recognise_as
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_tileseg.io.state_dicts import Weights
+    from napari_tileseg.models.recognised import Recognised, Shapes
+
+ASSUMED = "assumed"
+"""Where a network's provenance says what its weights did not tell."""
+
+_SHOWN = 4
+
+
+def network_of(
+    path: Path,
+    weights: Weights,
+    architecture: Architecture | None,
+    classes: Sequence[str] | None,
+) -> Network:
+    """Build the network that bare weights belong to.
+
+    Parameters
+    ----------
+    path
+        Where they come from.
+    weights
+        All of them, by name.
+    architecture
+        How to build it, as far as that is known; None finds it from names and shapes.
+    classes
+        Names in the order of the label values.
+
+    Raises
+    ------
+    CheckpointError
+        If the architecture is needed and cannot be found, or the weights do not fit it.
+    """
+    if architecture is None:
+        found = _only_one(recognise(_shapes(weights)), path.name)
+        return _built(path, weights, found, Architecture(found.name, found.arguments), classes)
+    name = registry.full_name(architecture.name)
+    found_as = recognise_as(_shapes(weights), name, architecture.arguments)
+    if found_as is not None:
+        recipe = Architecture(name, {**found_as.arguments, **architecture.arguments})
+        return _built(path, weights, found_as, recipe, classes, given=architecture.arguments)
+    arguments = dict(architecture.arguments)
+    outputs = outputs_of(weights)
+    if outputs is not None:
+        arguments.setdefault("classes", outputs)
+    return _filled(path, weights, Architecture(name, arguments), classes)
+
+
+def _built(
+    path: Path,
+    weights: Weights,
+    found: Recognised,
+    recipe: Architecture,
+    classes: Sequence[str] | None,
+    given: Mapping[str, object] | None = None,
+) -> Network:
+    own = {name: weights[source] for name, source in found.sources.items()}
+    network = _filled(path, own, recipe, classes)
+    network.provenance[ASSUMED] = found.assumptions(given or {}, named=classes is not None)
+    return network
+
+
+def _filled(
+    path: Path, weights: Weights, recipe: Architecture, classes: Sequence[str] | None
+) -> Network:
+    module = registry.build(recipe)
+    fill(module, weights, path.name, recipe.name)
+    return Network(module, described(module, recipe, path.stem, classes), recipe, {})
+
+
+def _only_one(found: list[Recognised], file_name: str) -> Recognised:
+    if len(found) == 1:
+        return found[0]
+    example = (
+        "Give the architecture and its arguments, for example "
+        "Architecture('smp.Unet', {'encoder_name': 'resnet34'}), or on the command line "
+        "--arch smp.Unet encoder_name=resnet34; what the weights tell need not be given."
+    )
+    if not found:
+        raise CheckpointError(
+            f"'{file_name}' holds weights, but not how to build their network, and their names "
+            f"and shapes are those of no network that is known here. {example}"
+        )
+    choices = [_distinguished(one, found) for one in found]
+    more = ", ..." if len(choices) > _SHOWN else ""
+    raise CheckpointError(
+        f"'{file_name}' holds weights that fit more than one network exactly: "
+        f"{'; '.join(choices[:_SHOWN])}{more}. {example}"
+    )
+
+
+def _distinguished(one: Recognised, others: list[Recognised]) -> str:
+    """Name an architecture with the arguments in which it differs from the others."""
+    told = [
+        f"{name}={value}"
+        for name, value in one.arguments.items()
+        if any(other.arguments.get(name) != value for other in others)
+    ]
+    return " ".join([one.name, *told])
+
+
+def _shapes(weights: Weights) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
