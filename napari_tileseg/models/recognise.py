@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.models.recognise_scratch import recognise_scratch
 from napari_tileseg.models.recognise_smp import recognise_smp
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def recognise(shapes: Shapes) -> list[Recognised]:
     None fits: an empty list. More than one: they differ in what leaves no trace in names and
     shapes and has no usual value, so that only whoever trained the network knows.
     """
-    return recognise_smp(shapes)
+    return recognise_smp(shapes) or recognise_scratch(shapes)
 
 
 def recognise_as(shapes: Shapes, name: str, arguments: Mapping[str, Any]) -> Recognised | None:
@@ -44,7 +45,7 @@ def recognise_as(shapes: Shapes, name: str, arguments: Mapping[str, Any]) -> Rec
     -------
     None if the weights do not tell, or tell otherwise.
     """
-    found = recognise_smp(shapes, arguments.get("encoder_name"))
+    found = recognise_smp(shapes, arguments.get("encoder_name")) or recognise_scratch(shapes)
     fitting = [one for one in found if one.name == name and _agree(one, arguments)]
     return fitting[0] if len(fitting) == 1 else None
 

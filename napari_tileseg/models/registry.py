@@ -12,6 +12,7 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.flexible import FLEXIBLE_UNETS
 from napari_tileseg.models.monai_nets import MONAI_NETS
 from napari_tileseg.models.ours import OWN_NETS
+from napari_tileseg.models.scratch import SCRATCH_UNET
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
 from napari_tileseg.models.torchvision_nets import TORCHVISION_NETS
 from napari_tileseg.models.unet_family import NAME, OriginalUnetFamily
@@ -63,6 +64,7 @@ ARCHITECTURES: dict[str, Family] = {
     **FLEXIBLE_UNETS,
     NAME: OriginalUnetFamily(),
     **OWN_NETS,
+    SCRATCH_UNET.name: SCRATCH_UNET,
     **TORCHVISION_NETS,
     **MONAI_NETS,
 }
