@@ -36,12 +36,15 @@ class Points:
 
     Attributes
     ----------
+    planes
+        The planes they lie in: which lesson, and an index on each of its leading axes.
     where
-        (N, 1 + leading axes + 2): which lesson, then the pixel's place in its labels.
+        (N, 3): which of the planes, y and x.
     weights
         (N,) float64, sum 1.
     """
 
+    planes: tuple[tuple[int, tuple[int, ...]], ...]
     where: NDArray[np.int64]
     weights: NDArray[np.float64]
 
@@ -50,15 +53,14 @@ class Points:
         """Look for the mistakes that a network makes where somebody vouched."""
         total = sum(lesson.vouchings.count for lesson in lessons)
         step = max(1, math.ceil(total / _MOST))
-        parts = [
-            _points(index, answer, step)
-            for index, lesson in enumerate(lessons)
-            for answer in answers(network, lesson, precision)
-        ]
-        where = np.concatenate([part[0] for part in parts])
-        classes = np.concatenate([part[1] for part in parts])
-        wrong = np.concatenate([part[2] for part in parts])
-        return cls(where, _weights(classes, wrong))
+        planes: list[tuple[int, tuple[int, ...]]] = []
+        parts = []
+        for index, lesson in enumerate(lessons):
+            for answer in answers(network, lesson, precision):
+                parts.append(_points(len(planes), answer, step))
+                planes.append((index, answer.window.plane))
+        where, classes, wrong = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return cls(tuple(planes), where, _weights(classes, wrong))
 
 
 class VouchedSampler:
@@ -100,28 +102,22 @@ class VouchedSampler:
         return torch.stack(images), torch.stack(masks)
 
     def _one(self, point: NDArray[np.int64], size: int, side: int) -> tuple[Tensor, Tensor]:
-        lesson = self._lessons[int(point[0])]
-        plane = tuple(int(index) for index in point[1:-2])
+        lesson, plane = self._points.planes[int(point[0])]
         # the pixel is anywhere in the middle half, so that it is seen in many surroundings
-        top, left = (
-            int(c) + self._below(size // 2 + 1) - size // 4 - side // 2 for c in point[-2:]
-        )
-        return lesson.crop(plane, (top, left), side)
+        top, left = (int(c) + self._below(size // 2 + 1) - size // 4 - side // 2 for c in point[1:])
+        return self._lessons[lesson].crop(plane, (top, left), side)
 
     def _below(self, end: int) -> int:
         return int(torch.randint(max(end, 1), (), generator=self._generator))
 
 
 def _points(
-    index: int, answer: Answer, step: int
+    plane: int, answer: Answer, step: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
     yx = np.argwhere(answer.truth != IGNORE)[::step]
     classes = answer.truth[yx[:, 0], yx[:, 1]]
     wrong = answer.labels[yx[:, 0], yx[:, 1]] != classes
-    first = np.array([index, *answer.window.plane])
-    where = np.concatenate(
-        [np.broadcast_to(first, (len(yx), len(first))), yx + answer.window.origin_yx], axis=1
-    )
+    where = np.column_stack([np.full(len(yx), plane), yx + answer.window.origin_yx])
     return where, classes, wrong
 
 
