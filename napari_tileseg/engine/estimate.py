@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.amounts import duration, size_of, tile_size
+from napari_tileseg.engine.context import shown_network
 from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.frozen_norm import FrozenNorms
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _WINDOWS = 9
 """So many windows are kept at once: of tiles in the middle, at the borders, in the corners."""
+
+_ENCODED_AGAIN = 0.8
+"""What finding out the context takes, in runs over all tiles: nearly all is in the encoder."""
 
 _PROBABILITY_BYTES = 2
 _FLOAT_BYTES = 4
@@ -167,7 +171,11 @@ def memory_of(plan: Plan, source: Source, network: Network) -> int:
     outputs, dims = network.spec.n_outputs, network.spec.spatial_dims
     at_once = plan.batch * len(variants(plan.tta, dims))
     forward = footprint(
-        network, plan.tile, batch=at_once, device=plan.device, precision=plan.precision
+        shown_network(network, plan.mode),
+        plan.tile,
+        batch=at_once,
+        device=plan.device,
+        precision=plan.precision,
     )
     tile_px = prod(plan.tile)
     merging = 2 * outputs * _FLOAT_BYTES * tile_px
@@ -192,4 +200,6 @@ def _seen_px(plan: Plan, network: Network) -> int:
 
 def _passes(plan: Plan, network: Network) -> float:
     """Return how often the network goes over all tiles before it computes a label."""
+    if plan.mode is Mode.CONTEXT:
+        return _ENCODED_AGAIN
     return FrozenNorms(network).cost if plan.mode is Mode.FROZEN_NORM else 0.0

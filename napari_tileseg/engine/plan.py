@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_tileseg.engine.context import has_context, shown_network
+from napari_tileseg.engine.context_plan import context_grid, context_notes
 from napari_tileseg.engine.device import autocast, default_batch, resolve_devices
 from napari_tileseg.engine.geometry import (
     blended_tile_and_step,
@@ -39,6 +41,7 @@ is over before measuring on the image would pay."""
 _AS_A_WHOLE = "The network looks at its whole input, so it sees the image as a whole."
 
 _NORMS_ALONE = "norms are measured and frozen on one."
+_CONTEXT_ALONE = "what tiles know of the whole image is kept on one."
 _COMPILED_ALONE = "a network is compiled for one. Without compiling all of them are used."
 
 _NOT_ALIKE = "The GPUs are of different kinds: a few labels may depend on which one computed them."
@@ -156,6 +159,10 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
     if mode is Mode.WHOLE:
         sides = tuple(round_up(size, spec.stride) for size in source.spatial_shape)
         grid = cut_image(source.spatial_shape, sides, sides, stride=spec.stride, crop=False)
+    elif mode is Mode.CONTEXT:
+        grid = context_grid(source, network, settings, device)
+        notes += context_notes(settings)
+        settings = settings.but(tta=Tta.NONE, compile=False, batch=1)
     elif mode.crops:
         halo = _halo(network, settings, mode)
         grid = cropped_grid(source, network, halo, _cropped_tile(network, settings, device, halo))
@@ -174,7 +181,7 @@ def make_plan(source: Source, network: Network, settings: RunSettings) -> Plan:
         notes=tuple(notes),
         n_outputs=spec.n_outputs,
         halo=halo,
-        margin=spec.margin,
+        margin=shown_network(network, mode).spec.margin,
         tta=settings.tta,
         tta_mean=settings.tta_mean,
         compile=settings.compile,
@@ -193,9 +200,9 @@ def _devices(settings: RunSettings, mode: Mode, notes: list[str]) -> tuple[torch
     for device in devices:
         with autocast(device, settings.precision):
             pass
-    alone = (
-        _NORMS_ALONE if mode is Mode.FROZEN_NORM else _COMPILED_ALONE if settings.compile else ""
-    )
+    compiled_alone = _COMPILED_ALONE if settings.compile else ""
+    modes_alone = {Mode.FROZEN_NORM: _NORMS_ALONE, Mode.CONTEXT: _CONTEXT_ALONE}
+    alone = modes_alone.get(mode, compiled_alone)
     if len(devices) > 1 and alone:
         notes.append(f"Only {devices[0]} of {len(devices)} devices is used: {alone}")
         return devices[:1]
@@ -268,6 +275,8 @@ def blended_grid(
 
 def _mode(source: Source, network: Network, settings: RunSettings) -> tuple[Mode, list[str]]:
     spec, mode = network.spec, settings.mode
+    if mode is Mode.AUTO and has_context(network):
+        return Mode.CONTEXT, []
     if mode is Mode.AUTO:
         if spec.global_context and settings.tile is None and _small(source, network):
             return Mode.WHOLE, [_AS_A_WHOLE]

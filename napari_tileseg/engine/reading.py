@@ -35,12 +35,17 @@ def read_tile(
     -------
     (channels, *tile), the margin included, in the dtype of the image.
     """
-    inside, missing = [], []
+    inside, missing, wanted = [], [], [slice(None)]
     for part, size in zip(tile.outer, source.spatial_shape, strict=True):
         first, last = part.start - margin, part.stop + margin
-        inside.append(slice(max(first, 0), min(last, size)))
-        missing.append((max(-first, 0), max(last - size, 0)))
+        before, after = max(-first, 0), max(last - size, 0)
+        # a mirror shows as much of the image as lies beyond the border, if there is as much
+        begin = max(0, min(first, size - after))
+        inside.append(slice(begin, min(size, max(last, before))))
+        missing.append((before, after))
+        from_here = first + before - begin
+        wanted.append(slice(from_here, from_here + last - first))
     block = source.read(plane, tuple(inside), channels)
     if any(before or after for before, after in missing):
-        block = np.pad(block, [(0, 0), *missing], mode="symmetric")
+        block = np.pad(block, [(0, 0), *missing], mode="symmetric")[tuple(wanted)]
     return block

@@ -15,6 +15,8 @@ from napari_tileseg.engine.allocator import Gaps, pages_kept
 from napari_tileseg.engine.blend import Shares
 from napari_tileseg.engine.canvas import LIMIT, UNIT, Canvas
 from napari_tileseg.engine.compiled import compiled
+from napari_tileseg.engine.context import Contexts
+from napari_tileseg.engine.context_worker import ContextWorker
 from napari_tileseg.engine.device import (
     autocast,
     in_fast_layout,
@@ -145,7 +147,11 @@ class _Run:
         self._width = sweep_width(self._sections, crop=plan.blend is Blend.CROP)
         self._source = source.for_sweep(plan.tile, self._width)
         self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
-        self._network = network if self._frozen is None else self._frozen.network
+        self._contexts = None
+        if plan.mode is Mode.CONTEXT:
+            self._contexts = Contexts(folded(network), source.spatial_shape)
+        adapted = self._frozen or self._contexts
+        self._network = network if adapted is None else adapted.network
         self._scaling = scaling
         self._shares = Shares(plan.grid, plan.blend, plan.device, UNIT)
         self._seams = SeamWatch(
@@ -161,6 +167,8 @@ class _Run:
     def _employed(self) -> list[Worker]:
         """Return a worker for each device, but not more than there are batches."""
         plan, network = self._plan, self._network
+        if self._contexts is not None:
+            return [self._with_context(self._contexts)]
         batches = ceil(plan.n_tiles / plan.batch)
         computing = folded(network) if self._frozen is None else network
         others = [on_another_device(computing, device) for device in plan.devices[1:batches]]
@@ -171,6 +179,17 @@ class _Run:
             for one, device in zip(networks, plan.devices, strict=False)
         ]
 
+    def _with_context(self, contexts: Contexts) -> ContextWorker:
+        return ContextWorker(
+            self._forward(contexts.network, self._plan.device),
+            self._interrupt,
+            self._meter,
+            contexts=contexts,
+            plan=self._plan,
+            source=self._source,
+            scaling=self._scaling,
+        )
+
     def _forward(self, network: Network, device: torch.device) -> Forward:
         plan = self._plan
         return Forward(
@@ -178,7 +197,7 @@ class _Run:
             self._scaling,
             device,
             plan.precision,
-            at_once=plan.batch,
+            at_once=plan.batch if self._contexts is None else 1,
             halo=plan.halo,
             looks=variants(plan.tta, network.spec.spatial_dims),
             mean=plan.tta_mean,
@@ -188,6 +207,8 @@ class _Run:
     def interruptible(self) -> Iterator[None]:
         """Let the network be stopped between any two layers, unless it is one compiled piece."""
         with ExitStack() as stack:
+            if self._contexts is not None:
+                stack.callback(self._contexts.close)
             for worker in () if self._plan.compile else self._workers:
                 stack.enter_context(self._interrupt.within(worker.forward.module))
             yield

@@ -92,8 +92,10 @@ def try_out(
 def _in_small(plan: Plan, source: Source, network: Network) -> Plan:
     """Return a plan of which a tile is quickly done and takes as long for each pixel."""
     stride, dims = network.spec.stride, network.spec.spatial_dims
-    if plan.mode is Mode.FROZEN_NORM:
-        plan = replace(plan, mode=Mode.EXACT)  # the passes that measure the norms are added
+    if plan.mode in (Mode.FROZEN_NORM, Mode.CONTEXT):
+        # what comes before the tiles is added; with context a tile is shown by itself here
+        margin = network.spec.margin
+        plan = replace(plan, mode=Mode.EXACT, margin=margin)
     side = round_up(max(network.spec.tile, _SIDE_PX.get(dims, 0)), stride)
     if plan.mode is not Mode.WHOLE and prod(plan.tile) <= _MUCH_LARGER * side**dims:
         return plan

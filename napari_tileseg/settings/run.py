@@ -36,12 +36,17 @@ class Mode(Choice):
         "for networks that normalise each tile by itself: one normalisation for the whole image, "
         "so no seams; much slower",
     )
+    CONTEXT = (
+        "context",
+        "Tiles with context",
+        "for networks with a context encoder (xT): every tile knows the whole image, of any size",
+    )
     WHOLE = "whole", "Whole image", "no tiles, no seams; needs memory for all of it at once"
 
     @property
     def crops(self) -> bool:
         """Whether each pixel comes from one tile, so that there is nothing to blend."""
-        return self in (Mode.EXACT, Mode.CALIBRATED, Mode.FROZEN_NORM)
+        return self in (Mode.EXACT, Mode.CALIBRATED, Mode.FROZEN_NORM, Mode.CONTEXT)
 
 
 class Tta(Choice):

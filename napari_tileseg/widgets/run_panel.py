@@ -26,7 +26,7 @@ _WITHOUT = {
     "tile": (Mode.WHOLE,),
     "overlap": (Mode.WHOLE, *_CROPPING),
     "blend": (Mode.WHOLE, *_CROPPING),
-    "tolerance": (Mode.WHOLE, Mode.BLEND, Mode.EXACT, Mode.FROZEN_NORM),
+    "tolerance": (Mode.WHOLE, Mode.BLEND, Mode.EXACT, Mode.FROZEN_NORM, Mode.CONTEXT),
 }
 """The settings that mean nothing in some modes."""
 
