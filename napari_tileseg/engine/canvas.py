@@ -97,6 +97,11 @@ class Canvas:
         return sum(cell.nbytes for cell in self._sums.values())
 
     @property
+    def held_bytes(self) -> int:
+        """Memory that sums take now, or have taken and that is kept for others."""
+        return self._scratch.slab_bytes
+
+    @property
     def complete(self) -> bool:
         """Whether every tile that was to come has come."""
         return self._to_come == 0
@@ -164,9 +169,16 @@ class Canvas:
 
 
 class _Scratch:
-    """Memory that is used again and again: fresh pages cost more than the sums in them."""
+    """Memory that is used again and again: fresh pages cost more than the sums in them.
+
+    Attributes
+    ----------
+    slab_bytes
+        What all buffers take that stay a borrower's, lent or not.
+    """
 
     def __init__(self, device: torch.device) -> None:
+        self.slab_bytes = 0
         self._device = device
         self._lent: dict[torch.dtype, torch.Tensor] = {}
         self._spare: dict[tuple[int, ...], list[torch.Tensor]] = defaultdict(list)
@@ -185,6 +197,7 @@ class _Scratch:
         if not spare:
             count = max(1, _SLAB_BYTES // (4 * prod(shape)))
             slab = torch.empty(count * prod(shape), dtype=torch.int32, device=self._device)
+            self.slab_bytes += slab.nbytes
             spare.extend(slab.view(count, *shape).unbind())
         return spare.pop()
 

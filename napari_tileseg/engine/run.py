@@ -296,7 +296,7 @@ class _Run:
         self._seams.saw(plane, tile, logits)
         evidence, within = self._evidence(logits, low_high)
         merged = canvas.add(tile, evidence, self._shares.of(tile), within_limit=within)
-        self._gaps.close(self._live_bytes)
+        self._gaps.close(lambda: sum(one.held_bytes for one in self._canvases.values()))
         self._meter.tiles(1)
         return patches.sent(plane, tile, merged, low_high)
 

@@ -87,6 +87,7 @@ def test_sums_live_only_between_the_first_and_the_last_tile_over_them():
     for tile in grid:
         canvas.add(tile, torch.zeros(2, 64, 64), shares.of(tile))
         most = max(most, canvas.live_bytes)
+        assert canvas.live_bytes <= canvas.held_bytes
     assert most <= 3 * 2 * 64 * 64 * 4
 
 
