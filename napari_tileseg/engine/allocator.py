@@ -26,9 +26,13 @@ _USUAL_MMAP_MAX = 65536
 _LARGEST_THRESHOLD = 32 * 2**20
 """What the library itself raises its thresholds to, with time."""
 
-_FIRST_TILES, _EVERY = 4, 4
-_MOST_GAPS = 64 * 2**20
-"""So much more than the first tiles needed is too much; it is looked at every few tiles."""
+_FIRST_TILES, _PAUSE = 4, 4
+"""Tiles that show what is needed, and tiles between two times that pages are given back."""
+
+_FEW_GAPS, _MOST_GAPS = 16 * 2**20, 64 * 2**20
+_SHARE = 4
+"""One part in so many of what tiles need may lie in gaps, within these limits: what is given
+back has to be fetched again, which costs large networks more than small ones."""
 
 _lock = Lock()
 _runs = 0
@@ -63,22 +67,31 @@ class Gaps:
     def __init__(self, device: torch.device) -> None:
         self._library = _c_library() if device.type == "cpu" else None
         self._process = psutil.Process()
-        self._tiles = 0
-        self._needed = 0
+        self._tiles, self._pause_until = 0, 0
+        if self._library is not None:
+            self._library.malloc_trim(0)
+        self._before = self._needed = self._held()
 
     def close(self, kept_bytes: Callable[[], int]) -> None:
         """Be asked after each tile, and told what is kept; give back pages if far more is held."""
-        self._tiles += 1
-        if self._library is None or (self._tiles > _FIRST_TILES and self._tiles % _EVERY):
+        if self._library is None:
             return
-        held = self._process.memory_info().rss - kept_bytes()
+        self._tiles += 1
+        held = self._held() - kept_bytes()
         if self._tiles <= _FIRST_TILES:
             self._needed = max(self._needed, held)
-        elif held > self._needed + _MOST_GAPS:
+        elif held > self._needed + self._allowed and self._tiles > self._pause_until:
             self._library.malloc_trim(0)
-            left = self._process.memory_info().rss - kept_bytes()
             # what could not be given back is in use
-            self._needed = max(self._needed, left)
+            self._needed = max(self._needed, self._held() - kept_bytes())
+            self._pause_until = self._tiles + _PAUSE
+
+    @property
+    def _allowed(self) -> int:
+        return min(max((self._needed - self._before) // _SHARE, _FEW_GAPS), _MOST_GAPS)
+
+    def _held(self) -> int:
+        return int(self._process.memory_info().rss)
 
 
 def _enter(library: ctypes.CDLL) -> None:

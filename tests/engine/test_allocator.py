@@ -78,7 +78,9 @@ class Held:
 def gaps(monkeypatch, library):
     held = Held()
     monkeypatch.setattr(allocator.psutil, "Process", lambda: held)
-    return allocator.Gaps(CPU), held
+    one = allocator.Gaps(CPU)
+    library.trims = 0
+    return one, held
 
 
 def _tiles(gaps, rss, kept=0, count=8):
@@ -102,6 +104,23 @@ def test_gaps_that_have_opened_since_are_given_back(gaps, library):
     assert library.trims == 0
     _tiles(gaps, 980 * MB)
     assert library.trims == 1
+
+
+def test_small_tiles_leave_room_for_small_gaps_alone(gaps, library):
+    _tiles(gaps, 40 * MB)
+    _tiles(gaps, 55 * MB)
+    assert library.trims == 0
+    _tiles(gaps, 60 * MB)
+    assert library.trims == 1
+
+
+def test_pages_are_not_given_back_after_every_tile(gaps, library):
+    _, held = gaps
+    _tiles(gaps, 900 * MB)
+    library.malloc_trim = lambda _: (setattr(held, "rss", 900 * MB), Told.malloc_trim(library, _))
+    for _ in range(20):
+        _tiles(gaps, 1500 * MB, count=1)
+    assert library.trims == 4
 
 
 def test_what_is_known_to_be_kept_is_no_gap(gaps, library):
