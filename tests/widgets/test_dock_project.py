@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import tifffile
-from gated import Gated, gated_network
+import torch
+from gated import CLASSES, Gated, gated_network
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.spec import Architecture, ModelSpec
 from napari_tileseg.io.project_place import is_project
+from napari_tileseg.models import registry
 from napari_tileseg.viewer.layers import SegmentationLabels
 
 
@@ -15,6 +19,15 @@ def network():
     module = Gated()
     module.let(100_000)
     return gated_network(module)
+
+
+def savable_network(seed):
+    """A small network with a recipe, so that it can be written to a file."""
+    arguments = {"in_channels": 1, "classes": 3, "depth": 1, "base_channels": 4}
+    recipe = Architecture("original-unet", {**arguments, "padding": "same"})
+    torch.manual_seed(seed)
+    spec = ModelSpec("cells", CLASSES, channels=("grey",), stride=2, tile=64)
+    return Network(registry.build(recipe).eval(), spec, recipe)
 
 
 @pytest.fixture
@@ -149,3 +162,38 @@ def test_new_work_sets_earlier_work_aside_and_offers_to_bring_it_back(
     dock.controller.projects.go_on()
     qtbot.waitUntil(lambda: len(ours(viewer)) == 2, timeout=10_000)
     np.testing.assert_array_equal(ours(viewer)[-1].data, before)
+
+
+def return_to(dock, line, qtbot):
+    dock.teach_step.set_open(True)
+    button = dock.teach_panel.versions.lines[line].button
+    qtbot.waitUntil(lambda: button.isEnabled() and button.height() > 5, timeout=5_000)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+
+
+def test_what_the_model_was_taught_is_there_the_next_day(
+    viewer, dock, slide, make_napari_viewer, qtbot
+):
+    viewer.open(str(slide))
+    dock.session.set_model(savable_network(0), "cells")
+    dock.controller.run()
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    loaded = ours(viewer)[0].data.copy()
+    history = dock.controller.teaching.history
+    history.use(history.versions.add(savable_network(1), "Dice 0.71 → 0.83"))
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    taught = ours(viewer)[0].data.copy()
+    assert (loaded != taught).any()
+    viewer, dock = again(viewer, dock, make_napari_viewer, qtbot)
+    viewer.open(str(slide))
+    offered(dock, qtbot)
+    qtbot.mouseClick(dock.project_bar.go_on, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(ours(viewer)) == 1, timeout=10_000)
+    assert dock.session.view.origin == "cells · taught 1"
+    np.testing.assert_array_equal(ours(viewer)[0].data, taught)
+    return_to(dock, 1, qtbot)
+    assert dock.session.view.origin == "cells"
+    np.testing.assert_array_equal(ours(viewer)[0].data, loaded)
+    return_to(dock, 0, qtbot)
+    np.testing.assert_array_equal(ours(viewer)[0].data, taught)
