@@ -16,6 +16,7 @@ from napari_tileseg.models.scratch import SCRATCH_UNET
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
 from napari_tileseg.models.torchvision_nets import TORCHVISION_NETS
 from napari_tileseg.models.unet_family import NAME, OriginalUnetFamily
+from napari_tileseg.models.xt_family import XT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,7 @@ ARCHITECTURES: dict[str, Family] = {
     NAME: OriginalUnetFamily(),
     **OWN_NETS,
     SCRATCH_UNET.name: SCRATCH_UNET,
+    XT.name: XT,
     **TORCHVISION_NETS,
     **MONAI_NETS,
 }
