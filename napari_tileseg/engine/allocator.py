@@ -26,13 +26,11 @@ _USUAL_MMAP_MAX = 65536
 _LARGEST_THRESHOLD = 32 * 2**20
 """What the library itself raises its thresholds to, with time."""
 
-_FIRST_TILES, _PAUSE = 4, 4
-"""Tiles that show what is needed, and tiles between two times that pages are given back."""
-
-_FEW_GAPS, _MOST_GAPS = 16 * 2**20, 64 * 2**20
-_SHARE = 4
-"""One part in so many of what tiles need may lie in gaps, within these limits: what is given
-back has to be fetched again, which costs large networks more than small ones."""
+_FIRST_TILES = 4
+_SOON, _PAUSE = 4, 16
+_FEW_GAPS, _MOST_GAPS, _SHARE = 16 * 2**20, 64 * 2**20, 4
+"""What is given back has to be fetched again, so a part of what tiles need may lie in gaps, at
+least so much and at most so much; and soon after pages were given back, it is the most."""
 
 _lock = Lock()
 _runs = 0
@@ -67,7 +65,7 @@ class Gaps:
     def __init__(self, device: torch.device) -> None:
         self._library = _c_library() if device.type == "cpu" else None
         self._process = psutil.Process()
-        self._tiles, self._pause_until = 0, 0
+        self._tiles = self._since = 0
         if self._library is not None:
             self._library.malloc_trim(0)
         self._before = self._needed = self._held()
@@ -77,17 +75,20 @@ class Gaps:
         if self._library is None:
             return
         self._tiles += 1
+        self._since += 1
         held = self._held() - kept_bytes()
         if self._tiles <= _FIRST_TILES:
             self._needed = max(self._needed, held)
-        elif held > self._needed + self._allowed and self._tiles > self._pause_until:
+        elif self._since > _SOON and held > self._needed + self._allowed:
             self._library.malloc_trim(0)
             # what could not be given back is in use
             self._needed = max(self._needed, self._held() - kept_bytes())
-            self._pause_until = self._tiles + _PAUSE
+            self._since = 0
 
     @property
     def _allowed(self) -> int:
+        if self._since <= _PAUSE:
+            return _MOST_GAPS
         return min(max((self._needed - self._before) // _SHARE, _FEW_GAPS), _MOST_GAPS)
 
     def _held(self) -> int:

@@ -108,10 +108,19 @@ def test_gaps_that_have_opened_since_are_given_back(gaps, library):
 
 def test_small_tiles_leave_room_for_small_gaps_alone(gaps, library):
     _tiles(gaps, 40 * MB)
-    _tiles(gaps, 55 * MB)
+    _tiles(gaps, 55 * MB, count=20)
     assert library.trims == 0
     _tiles(gaps, 60 * MB)
     assert library.trims == 1
+
+
+def test_small_gaps_are_given_back_seldom(gaps, library):
+    _, held = gaps
+    _tiles(gaps, 40 * MB, count=20)
+    library.malloc_trim = lambda _: (setattr(held, "rss", 40 * MB), Told.malloc_trim(library, _))
+    for _ in range(40):
+        _tiles(gaps, 60 * MB, count=1)
+    assert library.trims == 3
 
 
 def test_pages_are_not_given_back_after_every_tile(gaps, library):
