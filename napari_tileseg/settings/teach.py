@@ -42,7 +42,7 @@ class TeachSettings(LossSettings):
     minutes: float = knob(
         3.0,
         "Time",
-        "When to stop at the latest. Little to learn from takes less.",
+        "When to stop at the latest. A small correction is learnt in seconds.",
         unit="min",
         minimum=0.05,
         maximum=1440.0,
@@ -67,7 +67,7 @@ class TeachSettings(LossSettings):
     learning_rate: float | None = knob(
         None,
         "Learning rate",
-        "How far one step goes, at its highest.",
+        "How far one step goes, at its highest, in the last layer; less far in those before it.",
         minimum=1e-7,
         maximum=1.0,
         automatic="suited to what is to be learnt",
@@ -84,7 +84,7 @@ class TeachSettings(LossSettings):
         advanced=True,
     )
     batch: int = knob(
-        4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256, advanced=True
+        2, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256, advanced=True
     )
     patch: int | None = knob(
         None,

@@ -14,6 +14,7 @@ from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ModelFitError, NetworkError, NotBetterError, SettingsError
 from napari_tileseg.settings import Layers, Precision, TeachSettings
+from napari_tileseg.training.budget import enough_steps
 from napari_tileseg.training.fine_tune import TeachReport, fine_tune
 from napari_tileseg.training.held_out import gap_px, split
 from napari_tileseg.training.lessons import Lesson
@@ -102,6 +103,12 @@ def test_the_network_that_was_given_stays_as_it_was() -> None:
         assert torch.equal(one, before[name])
 
 
+def test_a_taught_network_is_not_taken_for_the_file_it_was_taught_from() -> None:
+    model = replace(_tiny(), provenance={"file": "base.safetensors", "sha256": "0" * 64})
+    learnt = _run(model, QUICK.but(epochs=1))[-1].network
+    assert learnt.provenance == {"taught from": model.provenance}
+
+
 def test_equal_seeds_give_equal_networks() -> None:
     first, second = (_run(_tiny())[-1].network for _ in range(2))
     for a, b in zip(first.module.parameters(), second.module.parameters(), strict=True):
@@ -146,13 +153,14 @@ def test_what_was_held_out_has_no_influence_on_what_is_learnt() -> None:
     assert first.held_out.mean_dice != second.held_out.mean_dice
 
 
-def test_a_single_corrected_spot_teaches_and_proves_nothing() -> None:
+def test_a_single_corrected_spot_teaches_soon_and_proves_nothing() -> None:
     model = _tiny()
     image, truth = _image()
     spot = np.zeros((SIZE, SIZE), bool)
     spot[100:108, 60:70] = True
     lesson = Lesson.of(image, Vouchings.of(np.ones_like(truth), spot), model.spec)
-    *_, last = fine_tune(model, [lesson], settings=QUICK.but(epochs=30))
+    *_, last = fine_tune(model, [lesson], settings=QUICK.but(epochs=None, minutes=60))
+    assert last.step == enough_steps(1)
     assert last.verdict.outcome is Outcome.NOT_PROVEN
     assert (last.verdict.before, last.verdict.after) == (None, None)
     assert "review" in last.verdict.sentence

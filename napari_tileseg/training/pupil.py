@@ -1,0 +1,178 @@
+"""A network that learns from vouched places: what of it may change, and how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.settings import ClassWeights, Layers, TeachSettings, What
+from napari_tileseg.training.anchor import Anchor
+from napari_tileseg.training.augment import Augmentation
+from napari_tileseg.training.drawing import Points, VouchedSampler
+from napari_tileseg.training.layers import freeze_norms, let_change, parts_of
+from napari_tileseg.training.learner import PATIENCE, Learner, rate
+from napari_tileseg.training.losses import balanced_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from napari_tileseg.engine.network import Network
+    from napari_tileseg.training.lessons import Lesson
+
+_PATCH_PX = 256
+
+_HEAD_FIRST = 0.1
+"""For this share of the time only the head learns, so that it suits before the rest follows."""
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How far a step goes at its highest, in the head, the decoder and the encoder."""
+
+    head: float
+    decoder: float
+    encoder: float
+
+    def of(self, rate: float | None, layers: Layers) -> tuple[float, ...]:
+        """Return a rate for each part that may change; `rate` is that of the head."""
+        factor = 1.0 if rate is None else rate / self.head
+        parts = {Layers.HEAD: 1, Layers.DECODER: 2, Layers.ALL: 3}[layers]
+        return tuple(factor * one for one in (self.head, self.decoder, self.encoder)[:parts])
+
+
+_PACES = {
+    What.NEW_DETAILS: _Pace(head=9e-4, decoder=3e-4, encoder=1e-4),
+    What.WHOLE_MODEL: _Pace(head=9e-4, decoder=6e-4, encoder=6e-4),
+}
+"""What an encoder has learnt from thousands of images a few regions cannot teach it again."""
+
+
+class Pupil:
+    """A copy of a network that learns step by step.
+
+    Parameters
+    ----------
+    start
+        What it begins as; it is not changed.
+    lessons
+        What it learns from.
+    settings
+        What may change, how fast, and so on.
+
+    Attributes
+    ----------
+    patch
+        The side of what it answers for at once, in pixels.
+    precision
+        The number format it computes in.
+    """
+
+    def __init__(self, start: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
+        self.patch = _patch_size(start, settings)
+        self._settings = settings
+        self._margin = start.spec.margin
+        self._learner = Learner(start, settings, settings.device, settings.precision)
+        self._learner.class_weights = _class_weights(lessons, start, settings.class_weights)
+        self.precision = self._learner.precision
+        self._choose_weights(start.spec.n_outputs)
+        self._augmentation = Augmentation(strength=settings.augmentation)
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        points = Points.of(self._learner.network, lessons, self.precision)
+        self._sampler = VouchedSampler(lessons, points, self._margin, self._generator)
+
+    @property
+    def network(self) -> Network:
+        """What it has become so far; the next steps change it."""
+        return self._learner.network
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether one step after the other comes to nothing.
+
+        Raises
+        ------
+        NetworkError
+            If nothing at all was learnt before.
+        """
+        if self._learner.failures < PATIENCE:
+            return False
+        if not self._learner.average.updates:
+            raise NetworkError(
+                f"The loss was not a number {PATIENCE} times in a row, and nothing is learnt yet. "
+                f"Try a learning rate below {self._rates[0]:g}, or full precision (fp32)."
+            )
+        return True
+
+    def own_copy(self) -> Network:
+        """Return what it has become so far, with weights of its own, on the CPU."""
+        return self._learner.own_copy()
+
+    def step(self, progress: float) -> float:
+        """Learn from one batch; return its loss, nan if nothing was learnt.
+
+        Parameters
+        ----------
+        progress
+            How much of the time to learn is over, 0 to 1.
+        """
+        early = progress < _HEAD_FIRST
+        let_change(self._learner.module, self._head if early else self._names)
+        groups = self._optimiser.param_groups
+        for group, highest in zip(groups, self._rates, strict=True):
+            group["lr"] = highest * rate(progress)
+        images, masks = self._batch()
+        return self._learner.step(images, masks, self._optimiser)
+
+    def _choose_weights(self, n_outputs: int) -> None:
+        """Make the optimiser, for the weights that may change."""
+        settings, module = self._settings, self._learner.module
+        freeze_norms(module)
+        parts = parts_of(module, n_outputs)
+        self._rates = _PACES[settings.what].of(
+            settings.learning_rate, settings.layers or Layers.ALL
+        )
+        chosen = (parts.head, parts.decoder, parts.encoder)[: len(self._rates)]
+        self._head = parts.head
+        self._names = [name for names in chosen for name in names]
+        let_change(module, self._names)
+        weights = dict(module.named_parameters())
+        self._optimiser = torch.optim.AdamW(
+            [{"params": [weights[name] for name in names]} for names in chosen], weight_decay=0.0
+        )
+        self._learner.anchor = Anchor(module, settings.anchor)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        device = self._learner.device
+        whole = self.patch + 2 * self._margin
+        images, masks = self._sampler.draw(
+            self._settings.batch, self.patch, self._augmentation.margin
+        )
+        images, masks = self._augmentation(
+            images.to(device), masks.to(device), whole, self._generator
+        )
+        inner = slice(self._margin, whole - self._margin)
+        return images, masks[:, inner, inner]
+
+
+def _class_weights(
+    lessons: Sequence[Lesson], network: Network, kind: ClassWeights
+) -> Tensor | None:
+    masks = (one.vouchings.labels(box) for one in lessons for box in one.vouchings.boxes())
+    return balanced_weights(masks, len(network.classes), kind)
+
+
+def _patch_size(network: Network, settings: TeachSettings) -> int:
+    spec = network.spec
+    wanted = settings.patch or min(_PATCH_PX, spec.tile)
+    size = max(wanted // spec.stride, 1) * spec.stride
+    if settings.patch is not None and size != wanted:
+        raise SettingsError(
+            f"The patch is {wanted} px, but '{spec.name}' reads multiples of {spec.stride} px; "
+            f"choose {size} or {size + spec.stride}."
+        )
+    return size
