@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QColorDialog, QFrame, QHBoxLayout, QLabel, QLineEdit,
 
 from napari_tileseg.session.texts import brief
 from napari_tileseg.widgets.class_menu import ClassMenu
+from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.style import restyle
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Row(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._swatch = QLabel()
         self._swatch.setFixedSize(_SWATCH_PX, _SWATCH_PX)
-        self.name = QLabel()
+        self.name = Line()
         self.editor = QLineEdit()
         self.editor.setVisible(False)
         self.editor.editingFinished.connect(self._on_edited)

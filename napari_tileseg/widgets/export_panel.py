@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QElidingLabel
 
+from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class ExportPanel(QWidget):
         self.export.setObjectName("plain")
         self.export.setToolTip("Write the labels with class names, colours and pixel size")
         self.export.clicked.connect(self._on_export)
-        self._folder = QElidingLabel()
+        self._folder = Line(elide=Qt.TextElideMode.ElideMiddle)
         self._folder.setObjectName("dim")
-        self._folder.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.replaces = Text("dim")
         self._result = Text("dim")
         self._suggested = ""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
-from superqt import QElidingLabel
 
+from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.style import restyle
 from napari_tileseg.widgets.text import breakable
 
@@ -38,9 +38,8 @@ class ProjectBar(QFrame):
         self.decline = _link("Leave that folder as it is; nothing in it is lost")
         self.decline.clicked.connect(self.decline_requested)
         self.notice = self._lay_out_notice()
-        self._saved = QElidingLabel()
+        self._saved = Line(elide=Qt.TextElideMode.ElideMiddle)
         self._saved.setObjectName("dim")
-        self._saved.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.save_as = QPushButton("Save project as …")
         self.save_as.setObjectName("fold")
         self.save_as.setToolTip("Keep all of this work in another folder, and go on there")

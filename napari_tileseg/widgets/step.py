@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QElidingLabel
+
+from napari_tileseg.widgets.line import Line
 
 
 class Step(QWidget):
@@ -68,7 +69,7 @@ class _Header(QPushButton):
         self._arrow.setFixedWidth(14)
         name = QLabel(title)
         name.setObjectName("stepTitle")
-        self._summary = QElidingLabel()
+        self._summary = Line()
         self._summary.setObjectName("dim")
         self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._layout = layout = QHBoxLayout(self)

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QElidingLabel
 
+from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.style import restyle
 from napari_tileseg.widgets.text import Text, with_units
 
@@ -131,7 +131,7 @@ class _Table(QWidget):
             self._put(line, 2, _figures(row.iou))
 
     def _put(self, row: int, column: int, text: str, role: str = "") -> None:
-        label = QLabel(text) if column else QElidingLabel(text)
+        label = QLabel(text) if column else Line(text)
         label.setObjectName(role)
         if column:
             label.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QElidingLabel
+
+from napari_tileseg.widgets.line import Line
 
 if TYPE_CHECKING:
     from napari_tileseg.session.teach_view import TeachView
@@ -56,10 +57,8 @@ class _Line(QFrame):
         super().__init__()
         self.setObjectName("versionRow")
         self.setProperty("used", "true" if row.in_use else "false")
-        title = QElidingLabel(row.title)
-        title.setElideMode(Qt.TextElideMode.ElideMiddle)
+        title = Line(row.title, Qt.TextElideMode.ElideMiddle)
         title.setToolTip(row.title)
-        title.setMinimumHeight(title.fontMetrics().height() + 2)
         note = QLabel(row.note)
         note.setObjectName("dim")
         self.button = QPushButton("Return to it")
