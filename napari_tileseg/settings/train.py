@@ -32,10 +32,18 @@ class TrainSettings(LossSettings):
         minimum=32,
         maximum=4096,
         step=32,
+        advanced=True,
     )
-    batch: int = knob(4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256)
+    batch: int = knob(
+        4, "Batch", "Pieces per step.", unit="patches", minimum=1, maximum=256, advanced=True
+    )
     learning_rate: float = knob(
-        1e-3, "Learning rate", "How far one step goes, at its highest.", minimum=1e-7, maximum=1.0
+        1e-3,
+        "Learning rate",
+        "How far one step goes, at its highest.",
+        minimum=1e-7,
+        maximum=1.0,
+        advanced=True,
     )
     augmentation: float = knob(
         1.0,
@@ -46,11 +54,17 @@ class TrainSettings(LossSettings):
         minimum=0.0,
         maximum=1.0,
         step=0.1,
+        advanced=True,
     )
-    seed: int = knob(0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0)
-    device: str = knob("auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.")
+    seed: int = knob(
+        0, "Seed", "Equal seeds give equal runs on one machine.", minimum=0, advanced=True
+    )
+    device: str = knob(
+        "auto", "Device", "Where to train: auto, cpu, cuda, cuda:1, mps.", advanced=True
+    )
     precision: Precision = knob(
         Precision.AUTO,
         "Precision",
         "The number format of the network; automatic is bf16 where the device is fast in it.",
+        advanced=True,
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.schedule import Focus
     from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
@@ -178,13 +179,25 @@ class Controller:
             return
 
         def on_chosen() -> None:
-            network, source = self.session.network, self.session.source
-            assert network is not None, "a model was just chosen"
-            if source is not None and len(source.spatial_shape) != network.spec.spatial_dims:
-                self.chosen.open()
+            self._on_model_chosen()
             then()
 
         self.models.load(source, architecture, classes, on_chosen)
+
+    def choose_network(self, network: Network, origin: str) -> None:
+        """Segment with a network that is in memory from now on."""
+        if self._refuses("model"):
+            return
+        self.session.set_model(network, origin)
+        self._on_model_chosen()
+        self.models.measure_if_needed()
+
+    def _on_model_chosen(self) -> None:
+        """Read the image anew if the model before saw it along other axes."""
+        network, source = self.session.network, self.session.source
+        assert network is not None, "a model was just chosen"
+        if source is not None and len(source.spatial_shape) != network.spec.spatial_dims:
+            self.chosen.open()
 
     # settings
 

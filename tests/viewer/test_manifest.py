@@ -30,9 +30,10 @@ def test_every_python_name_can_be_imported(manifest):
     manifest.validate_imports()
 
 
-def test_the_widget_has_the_name_that_the_demo_asks_for(manifest):
+def test_the_widgets_have_the_names_that_the_demo_and_the_training_ask_for(manifest):
     assert [widget.display_name for widget in manifest.contributions.widgets] == [
-        "Tiled Segmentation"
+        "Tiled Segmentation",
+        "Train from Folders",
     ]
 
 

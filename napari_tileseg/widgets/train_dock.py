@@ -1,0 +1,188 @@
+"""The dock "Train from Folders": a model from images and masks on disk."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QSize
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tileseg.settings import TrainSettings
+from napari_tileseg.viewer.folder_training import FolderTrainer
+from napari_tileseg.widgets.curve import Curve
+from napari_tileseg.widgets.epoch_table import EpochTable
+from napari_tileseg.widgets.folder_form import FolderForm
+from napari_tileseg.widgets.form import SettingsForm
+from napari_tileseg.widgets.progress_bar import ProgressBar
+from napari_tileseg.widgets.step import Fold
+from napari_tileseg.widgets.style import apply_style
+from napari_tileseg.widgets.text import Text, with_units
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_tileseg.session.folder_training import FolderView
+
+_WIDTH_PX = 380
+
+
+class TrainFromFolders(QWidget):
+    """The dock widget "Train from Folders".
+
+    Parameters
+    ----------
+    viewer
+        The viewer it is docked in; napari passes it.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.trainer = FolderTrainer()
+        self.form = FolderForm()
+        self.settings: SettingsForm[TrainSettings] = SettingsForm(
+            TrainSettings(), choices={"device": [("auto", "Automatic")]}
+        )
+        self._hint, self._summary = Text("dim"), Text("dim")
+        self._problem, self._result, self._said = Text("warning"), Text(), Text("dim")
+        self.train = _button("Train", "go", "Read the folders and let a network learn from them")
+        self.cancel = _button("Cancel", "plain", "End it after this step; the best model stays")
+        self.bar, self._progress = ProgressBar(), QLabel()
+        self.curve, self.table = Curve(), EpochTable()
+        self.use = _button("Use this model", "plain", "Segment with it in this window")
+        self.save = _button("Save as …", "plain", "Write it to a file that can be loaded again")
+        self._lay_out()
+        self._connected = ExitStack()
+        self._connect()
+        self._was_docked = False
+        apply_style(self, viewer.theme)
+        self.trainer.start()
+
+    def _lay_out(self) -> None:
+        self._fold = Fold("Advanced", self.settings.advanced)
+        starting, ending = QHBoxLayout(), QHBoxLayout()
+        for row, buttons in (
+            (starting, (self.train, self.cancel)),
+            (ending, (self.use, self.save)),
+        ):
+            row.setSpacing(6)
+            for button in buttons:
+                row.addWidget(button, 1)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(6)
+        for part in (self.form, self.settings.main, self._fold, self._hint, self._problem):
+            column.addWidget(part)
+        column.addLayout(starting)
+        for part in (self._summary, self.bar, self._progress, self.curve, self.table):
+            column.addWidget(part)
+        column.addWidget(self._result)
+        column.addLayout(ending)
+        column.addWidget(self._said)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+
+    def _connect(self) -> None:
+        trainer = self.trainer
+        self.form.requested.connect(lambda name, value: trainer.choose(**{name: value}))
+        self.settings.settings_requested.connect(lambda one: trainer.choose(settings=one))
+        self.settings.problem_found.connect(self._problem.say)
+        self.train.clicked.connect(trainer.train)
+        self.cancel.clicked.connect(trainer.stop)
+        self.use.clicked.connect(self._on_use)
+        self.save.clicked.connect(self._on_save)
+        trainer.changed.connect(self.show_view)
+        trainer.listed.connect(self.form.show_models)
+        trainer.devices_changed.connect(self.settings.field("device").set_options)
+        self._viewer.events.theme.connect(self._on_theme)
+        self._connected.callback(self._viewer.events.theme.disconnect, self._on_theme)
+        self._connected.callback(trainer.close)
+        # the window may go with all that is in it
+        self.destroyed.connect(self._connected.close)
+
+    def sizeHint(self) -> QSize:
+        """Return a comfortable size for the right side of the window."""
+        return QSize(_WIDTH_PX, 720)
+
+    def showEvent(self, event: Any) -> None:
+        """Line up the rows now that the fonts are known."""
+        super().showEvent(event)
+        self.settings.align()
+
+    def show_view(self, view: FolderView) -> None:
+        """Show choices, progress, curve, table and result."""
+        shown = bool(view.rows) or view.working
+        self.form.show_view(view)
+        self.settings.show(view.choice.settings)
+        for part in (self.form, self.settings.main, self._fold):
+            part.setVisible(not view.working)
+        self._hint.say(view.hint)
+        self._problem.say(view.problem)
+        self._summary.say(view.summary)
+        self.train.setVisible(not view.working)
+        self.train.setEnabled(view.can_train)
+        self.cancel.setVisible(view.working)
+        self.cancel.setEnabled(view.can_stop)
+        self.bar.setVisible(view.working)
+        self.bar.set_share(view.progress)
+        self._progress.setText(with_units(view.progress_text))
+        self._progress.setVisible(view.working)
+        self.curve.show_points(view.points)
+        self.curve.setVisible(shown)
+        self.table.show_rows(view.rows)
+        self.table.setVisible(shown)
+        self._result.say(view.result)
+        self._said.say(view.said)
+        for button in (self.use, self.save):
+            button.setVisible(view.can_use)
+
+    def _on_use(self) -> None:
+        network = self.trainer.network
+        assert network is not None, "the button is there when there is a model"
+        _, dock = self._viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
+        dock.controller.choose_network(network, network.spec.name)
+
+    def _on_save(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save model", "trained.safetensors", "Models (*.safetensors)"
+        )
+        if chosen:
+            self.trainer.save(chosen)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """End all work when the dock is closed: napari takes the widget out and forgets it."""
+        super().changeEvent(event)
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is not None:
+            self._was_docked = True
+        elif self._was_docked:
+            self._connected.close()
+            self.deleteLater()
+
+    def _on_theme(self, event: Any = None) -> None:
+        apply_style(self, self._viewer.theme)
+
+
+def _button(text: str, role: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(role)
+    button.setToolTip(tooltip)
+    return button

@@ -1,0 +1,116 @@
+"""Training from folders with real clicks, on images of 80 x 96 px."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_tileseg.io.checkpoints import load_model, save_model
+from napari_tileseg.training.start import new_network
+
+
+def click(button):
+    assert button.isVisible()
+    assert button.isEnabled()
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def data(tmp_path):
+    for folder, seeds in (("train", (1, 2)), ("val", (3,))):
+        for part in ("images", "masks"):
+            (tmp_path / folder / part).mkdir(parents=True)
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            mask = np.zeros((80, 96), np.uint8)
+            mask[rng.integers(0, 40) :, : rng.integers(40, 96)] = 1
+            pixels = rng.normal(90 + 80 * mask, 12).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / "images" / f"{seed}.png")
+            Image.fromarray(mask).save(tmp_path / folder / "masks" / f"{seed}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def base(tmp_path):
+    small = {"decoder_channels": [16, 8, 8], "encoder_depth": 3}
+    network = new_network(
+        "small", ["background", "cell"], ("grey",), encoder="resnet18", arguments=small
+    )
+    return str(save_model(network, tmp_path / "small.safetensors"))
+
+
+@pytest.fixture
+def panel(viewer, qtbot, data, base):
+    """The dock with a small base model, before any folder is chosen."""
+    _, panel = viewer.window.add_plugin_dock_widget("napari-tileseg", "Train from Folders")
+    qtbot.waitUntil(panel.isVisible, timeout=20_000)
+    settings = panel.trainer.view.choice.settings
+    small = settings.but(epochs=6, patch=64, batch=2, device="cpu", precision="fp32")
+    panel.trainer.choose(base=base, settings=small)
+    return panel
+
+
+def choose(panel, data, *names):
+    for name in names:
+        row = panel.form.folders[name]
+        part = "val" if name.startswith("val") else "train"
+        path = str(data / part / name.removeprefix("val_"))
+        row.path.setText(path)
+        QTest.keyClick(row.path, Qt.Key.Key_Return)
+
+
+def wait_for_end(panel, qtbot):
+    qtbot.waitUntil(lambda: not panel.trainer.view.working, timeout=120_000)
+
+
+def test_a_model_is_trained_used_in_the_other_dock_and_saved(
+    panel, viewer, data, tmp_path, monkeypatch, qtbot
+):
+    assert not panel.train.isEnabled()
+    choose(panel, data, "images", "masks", "val_images", "val_masks")
+    click(panel.train)
+    assert panel.cancel.isVisible()
+    wait_for_end(panel, qtbot)
+    view = panel.trainer.view
+    assert view.problem == ""
+    assert panel.table.rowCount() == len(view.rows) >= 6
+    assert sum(row.best for row in view.rows) == 1
+    assert panel.curve.isVisible()
+    assert "mIoU" in view.result
+    click(panel.use)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
+    assert dock.session.network is panel.trainer.network
+    path = tmp_path / "mine"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    click(panel.save)
+    file = path.with_suffix(".safetensors")
+    qtbot.waitUntil(lambda: str(file) in panel.trainer.view.said, timeout=20_000)
+    saved = load_model(file)
+    assert saved.spec.name == "mine"
+    assert saved.provenance["training"]["validation_miou"] > 0
+
+
+def test_cancel_keeps_the_best_model(panel, data, qtbot):
+    panel.trainer.choose(settings=panel.trainer.view.choice.settings.but(epochs=600))
+    choose(panel, data, "images", "masks")
+    click(panel.train)
+    qtbot.waitUntil(lambda: panel.trainer.network is not None, timeout=120_000)
+    click(panel.cancel)
+    wait_for_end(panel, qtbot)
+    assert panel.use.isVisible()
+    assert panel.form.isVisible()
+
+
+def test_files_that_do_not_pair_up_are_named_and_closing_ends_everything(panel, data, qtbot):
+    (data / "train" / "masks" / "2.png").unlink()
+    choose(panel, data, "images", "masks")
+    click(panel.train)
+    wait_for_end(panel, qtbot)
+    assert "2.png" in panel.trainer.view.problem
+    assert not panel.use.isVisible()
+    trainer = panel.trainer
+    panel.parent().destroyOnClose()
+    qtbot.wait(50)
+    assert trainer._job is None
