@@ -79,10 +79,11 @@ class Gaps:
         held = self._held() - kept_bytes()
         if self._tiles <= _FIRST_TILES:
             self._needed = max(self._needed, held)
-        elif self._since > _SOON and held > self._needed + self._allowed:
+        elif self._since > _SOON and held > self._needed + (room := self._allowed):
             self._library.malloc_trim(0)
-            # what could not be given back is in use
-            self._needed = max(self._needed, self._held() - kept_bytes())
+            left = self._held() - kept_bytes()
+            # what could not be given back is in use: some of the room has to be left beside it
+            self._needed = max(self._needed, left - room // 2)
             self._since = 0
 
     @property
