@@ -250,6 +250,7 @@ class _Run:
         ):
             for batch, answers in answered:
                 held.extend(self._merged(batch, answers, patches))
+                del answers  # the next ones take their place
                 # a GPU goes on with the next batch while the labels of this one travel
                 while len(held) > (plan.batch if on_gpu else 0):
                     yield from patches.landed(held.popleft())
