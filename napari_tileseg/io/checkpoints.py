@@ -17,6 +17,7 @@ from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.bare_weights import network_of
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.known_facts import use_known_facts
+from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, no_more_than
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.specs import described, named_classes
@@ -65,15 +66,18 @@ def load_model(
     """
     target = resolve_device(device)
     path = _find(source)
-    kind = recognise(path)
-    if kind is Format.SAFETENSORS and _is_part_of_folder(path):
-        path, kind = path.parent, Format.SMP_FOLDER
-    if kind is Format.SMP_FOLDER:
-        network = _from_smp_folder(path, classes)
-    elif kind is Format.SAFETENSORS:
-        network = _from_safetensors(path, architecture, classes)
-    else:
-        network = _from_state_dict(path, read_torch(path), architecture, classes)
+    try:
+        network = _loaded(path, architecture, classes)
+    except CheckpointError as error:
+        if path.name in str(error):
+            raise
+        remedy = "" if architecture else f" {ANOTHER}"
+        raise CheckpointError(f"'{path.name}' cannot be used. {error}{remedy}") from error
+    except (MemoryError, RecursionError) as error:
+        raise CheckpointError(
+            f"'{path.name}' asks for more memory than there is, or is nested without end. "
+            f"{FROM_OTHERS}"
+        ) from error
     network.module.to(target)
     use_known_facts()
     return network
@@ -139,6 +143,19 @@ def _find(source: str | Path) -> Path:
     )
 
 
+def _loaded(
+    path: Path, architecture: Architecture | None, classes: Sequence[str] | None
+) -> Network:
+    kind = recognise(path)
+    if kind is Format.SAFETENSORS and _is_part_of_folder(path):
+        path, kind = path.parent, Format.SMP_FOLDER
+    if kind is Format.SMP_FOLDER:
+        return _from_smp_folder(path, classes)
+    if kind is Format.SAFETENSORS:
+        return _from_safetensors(path, architecture, classes)
+    return _from_state_dict(path, read_torch(path), architecture, classes)
+
+
 def _is_part_of_folder(path: Path) -> bool:
     return path.name == "model.safetensors" and is_smp_config(path.parent / "config.json")
 
@@ -149,7 +166,8 @@ def _from_smp_folder(folder: Path, classes: Sequence[str] | None) -> Network:
         weights, _ = read_safetensors(found.weights)
     else:
         weights = read_torch(found.weights)
-    module = registry.build(found.architecture)
+    with no_more_than(found.weights, weights):
+        module = registry.build(found.architecture)
     fill(module, weights, found.weights.name, found.architecture.name)
     name = folder.resolve().name
     spec = described(module, found.architecture, name, classes, found.encoder_weights)
@@ -163,7 +181,8 @@ def _from_safetensors(
     if own_format.KEY not in metadata:
         return _from_state_dict(path, weights, architecture, classes)
     found = own_format.read(metadata[own_format.KEY], path.name)
-    module = registry.build(found.architecture)
+    with no_more_than(path, weights):
+        module = registry.build(found.architecture)
     fill(module, weights, path.name, found.architecture.name)
     known = registry.facts(module, found.architecture)
     own_format.check_fit(found.spec, known, path.name)
@@ -179,7 +198,8 @@ def _from_state_dict(
     architecture: Architecture | None,
     classes: Sequence[str] | None,
 ) -> Network:
-    network = network_of(path, weights, architecture, classes)
+    with no_more_than(path, weights):
+        network = network_of(path, weights, architecture, classes)
     return replace(network, provenance=_provenance(path, network.provenance))
 
 

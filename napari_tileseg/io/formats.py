@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.io import limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +55,8 @@ class Format(Enum):
     )
     ZIP = "is a zip archive, but no checkpoint. Unpack it, and open the checkpoint inside."
     UNKNOWN = (
-        "is not a checkpoint that can be read. There are: .safetensors, a .pt or .pth file with "
-        "a state dict, and folders written by save_pretrained of segmentation-models-pytorch."
+        "is not a checkpoint that can be read. Choose a .safetensors file, a .pt or .pth file with "
+        "a state dict, or a folder written by save_pretrained of segmentation-models-pytorch."
     )
 
 
@@ -70,7 +72,11 @@ def recognise(path: Path) -> Format:
         If it is something that cannot be used or cannot be opened; says what to do instead.
     """
     try:
-        found = _folder_format(path) if path.is_dir() else _file_format(path)
+        if path.is_dir():
+            found = _folder_format(path)
+        else:
+            limits.check_file(path)
+            found = _file_format(path)
     except OSError as error:
         raise CheckpointError(
             f"'{path}' cannot be opened ({error.strerror}). Check that you may read it."
@@ -126,16 +132,17 @@ def _looks_like_onnx(first: bytes) -> bool:
 
 def _zip_format(path: Path) -> Format:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, EOFError, ValueError):
+        found = limits.contents(path)
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, struct.error):
         return Format.TRUNCATED
+    names = [one.filename for one in found]
     ends = {name.rpartition("/")[2] for name in names}
     if "archive_format" in ends:
         return Format.EXPORTED
     if "constants.pkl" in ends or any("/code/" in name for name in names):
         return Format.TORCHSCRIPT
     if "data.pkl" in ends:
+        limits.check_archive(path, found)
         return Format.TORCH
     if ends & {"rdf.yaml", "bioimageio.yaml"}:
         return Format.BIOIMAGEIO

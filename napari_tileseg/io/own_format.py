@@ -21,6 +21,10 @@ KEY = "napari-tileseg"
 
 VERSION = 1
 
+_LONGEST = 500
+_LARGEST_PX = 65_536
+_LARGEST_UM = 1e6
+
 _OF_THE_FILE = ("file", "sha256")
 """Provenance that is found out on loading, and would be wrong inside the file."""
 
@@ -68,7 +72,7 @@ def read(text: str, file_name: str) -> Description:
     try:
         found = json.loads(text)
         version = found["version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(
             f"The description inside '{file_name}' cannot be read. Copy or download it again."
         ) from error
@@ -78,11 +82,34 @@ def read(text: str, file_name: str) -> Description:
             f"reads {VERSION}). Update napari-tileseg: pip install --upgrade napari-tileseg"
         )
     provenance = found.get("provenance")
+    try:
+        spec = ModelSpec.from_dict(found.get("spec", {}))
+    except (AttributeError, OverflowError) as error:
+        raise CheckpointError(
+            f"The description inside '{file_name}' is damaged. Copy or download it again."
+        ) from error
+    _check_plain(spec, file_name)
     return Description(
         _architecture(found.get("architecture"), file_name),
-        ModelSpec.from_dict(found.get("spec", {})),
+        spec,
         provenance if isinstance(provenance, dict) else {},
     )
+
+
+def _check_plain(spec: ModelSpec, file_name: str) -> None:
+    """Raise `CheckpointError` if a description has something else where text or numbers belong."""
+    texts = [spec.name, *spec.channels, *spec.global_context, *(one.name for one in spec.classes)]
+    size = spec.pixel_size_um
+    is_size = size is None or (isinstance(size, (int, float)) and 0 < size < _LARGEST_UM)
+    if (
+        not is_size
+        or not all(isinstance(one, str) and len(one) <= _LONGEST for one in texts)
+        or max(spec.tile, spec.stride, spec.margin) > _LARGEST_PX
+    ):
+        raise CheckpointError(
+            f"The description inside '{file_name}' has names or sizes that cannot be right. "
+            "Use another copy, or save the model again."
+        )
 
 
 def _architecture(found: object, file_name: str) -> Architecture:

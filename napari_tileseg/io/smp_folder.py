@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.io.limits import check_text, shown
 from napari_tileseg.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ class SmpFolder:
 def is_smp_config(path: Path) -> bool:
     """Tell whether a config.json was written by segmentation-models-pytorch."""
     try:
+        check_text(path)
         return "_model_class" in json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (CheckpointError, OSError, ValueError, TypeError, RecursionError):
         return False
 
 
@@ -55,10 +57,10 @@ def read_smp_folder(folder: Path) -> SmpFolder:
     config = _config(folder)
     known = {name.rpartition(".")[2]: name for name in ARCHITECTURES if name.startswith("smp.")}
     model_class = config.get("_model_class")
-    if model_class not in known:
+    if not isinstance(model_class, str) or model_class not in known:
         raise CheckpointError(
-            f"config.json in '{folder.name}' asks for the class {model_class!r}. "
-            f"There are: {', '.join(known)}."
+            f"config.json in '{folder.name}' asks for the class {shown(repr(model_class))}. "
+            f"Choose a folder with one of these: {', '.join(known)}."
         )
     weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
@@ -81,8 +83,9 @@ def read_smp_folder(folder: Path) -> SmpFolder:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
+        check_text(folder / "config.json")
         config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"config.json in '{folder.name}' cannot be read ({error}). Copy the folder again."
         ) from error

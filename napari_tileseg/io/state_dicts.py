@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
+import struct
+import zipfile
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.io.limits import (
+    PickleStream,
+    check_count,
+    check_header,
+    contents,
+    pickled_bytes,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,17 +46,21 @@ _NESTED = (
 _PREFIXES = ("module.", "model.", "net.", "_orig_mod.", "network.")
 _HEAD = "segmentation_head."
 _DEEPEST = 4
+_SOON_READ = 1 << 19
 _SHOWN = 3
 
 _DAMAGED = (
+    ArithmeticError,
     AssertionError,
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
@@ -59,12 +72,13 @@ def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
     CheckpointError
         If the file is damaged or not complete.
     """
+    check_header(path)
     try:
         with safe_open(path, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}, dict(  # noqa: SIM118
-                stored.metadata() or {}
-            )
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            names = list(stored.keys())
+            check_count(path, len(names))
+            return {name: stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
+    except (SafetensorError, *_DAMAGED) as error:
         raise CheckpointError(
             f"'{path.name}' is not complete or is damaged, so its weights cannot be read. "
             "Download or copy it again, and compare the sizes."
@@ -81,7 +95,7 @@ def read_torch(path: Path) -> Weights:
     """
     try:
         with torch.serialization.safe_globals(_numpy_values()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = _loaded(path)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, error)) from error
     except _DAMAGED as error:
@@ -91,13 +105,22 @@ def read_torch(path: Path) -> Weights:
         ) from error
     found = _state_dict_in(content, _DEEPEST)
     if found is None:
-        held = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else ""
+        keys = content if isinstance(content, dict) else ()
+        names = [one for one in keys if isinstance(one, str)]
+        held = ", ".join(map(shown, names[:5]))
         raise CheckpointError(
             f"'{path.name}' holds {f'{held}, but ' if held else ''}no state dict, that is no "
             "weights by name. Where it was trained, save them: "
             "torch.save(model.state_dict(), 'weights.pt')"
         )
     return found
+
+
+def _loaded(path: Path) -> object:
+    if zipfile.is_zipfile(path):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    with PickleStream(path) as stream:
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _numpy_values() -> list[Any]:
@@ -112,9 +135,8 @@ def _numpy_values() -> list[Any]:
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
-    try:
-        wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (*_DAMAGED, pickle.UnpicklingError):
+    wanted = _unsafe(path)
+    if not wanted:
         wanted = re.findall(r"GLOBAL ([\w.]+)", str(error))  # files from before torch 1.6
     wanted = [name for name in wanted if not name.startswith("numpy.")] or wanted
     if not wanted:
@@ -122,7 +144,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
             f"'{path.name}' is damaged, or not a file of torch.save. "
             "Download or copy it again, and compare the sizes."
         )
-    named = ", ".join(sorted(wanted)[:5]) + (", ..." if len(wanted) > 5 else "")
+    named = ", ".join(map(shown, sorted(wanted)[:5])) + (", ..." if len(wanted) > 5 else "")
     whole = any(name.startswith("torch.nn.") for name in wanted)
     holds = "a whole network as a Python object" if whole else "Python objects besides weights"
     return (
@@ -130,6 +152,16 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
         "so it was not opened. Where it was trained, save the weights alone: "
         "torch.save(model.state_dict(), 'weights.pt')"
     )
+
+
+def _unsafe(path: Path) -> list[str]:
+    """Return what a file would run; empty if that cannot be told, or not soon."""
+    try:
+        if not zipfile.is_zipfile(path) or pickled_bytes(contents(path)) > _SOON_READ:
+            return []
+        return list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (*_DAMAGED, pickle.UnpicklingError):
+        return []
 
 
 def _state_dict_in(content: object, depth: int) -> Weights | None:
@@ -204,8 +236,8 @@ def fill(module: nn.Module, weights: Weights, file_name: str, architecture: str)
 def _listed(what: str, names: set[str]) -> str:
     if not names:
         return ""
-    shown = ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names)} {what} ({shown})"
+    first = ", ".join(map(shown, sorted(names)[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names)} {what} ({first})"
 
 
 def _advice(weights: Weights, *, only_head: bool) -> str:

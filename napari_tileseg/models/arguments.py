@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _LARGEST = 16384
 """No real network has more channels; a file that asks for more would eat all memory."""
 
+_AT_MOST = {"upsampling": 64, "num_res_units": 32}
+"""What costs time or memory without any weights in the file."""
+
 _AT_LEAST_ONE = (
     "classes",
     "out_channels",
@@ -114,8 +117,14 @@ def check_values(architecture: str, arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if not _is_plain(value):
             raise CheckpointError(
-                f"The argument {name} of {architecture} is {value!r}; "
+                f"The argument {name} of {architecture} is {repr(value)[:80]}; "
                 f"only text, numbers up to {_LARGEST:,} and lists of them can be used."
+            )
+    for name, most in _AT_MOST.items():
+        value = arguments.get(name)
+        if isinstance(value, (int, float)) and value > most:
+            raise CheckpointError(
+                f"The argument {name} of {architecture} is {value!r}; it can be {most} at most."
             )
     for name in _AT_LEAST_ONE:
         value = arguments.get(name, 1)

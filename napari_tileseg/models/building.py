@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_LONGEST = 300
+
 BUILD_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -54,8 +56,8 @@ def built(
         module = make().eval()
         tile, answer = sizes_of(module)
     except BUILD_ERRORS as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        why = str(error).strip().rstrip(".")
+        given = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
+        why = str(error).strip().rstrip(".")[:_LONGEST]
         raise CheckpointError(
             f"{name} cannot be built with {given}: {why}. "
             "Give the arguments that the network was trained with."
@@ -66,3 +68,8 @@ def built(
             "contradict each other; give those that the network was trained with."
         )
     return module
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -270,7 +270,7 @@ def test_a_description_that_contradicts_itself_is_refused(saved: Path, case: str
         (None, "no config.json.*save_pretrained"),
         ("{", "config.json in 'folder' cannot be read"),
         ("[]", "is not the description of a network"),
-        ('{"_model_class": "os"}', "asks for the class 'os'. There are: Unet, "),
+        ('{"_model_class": "os"}', "class 'os'. Choose a folder with one of these: Unet, "),
         ('{"_model_class": "Unet"}', "no weights. Put model.safetensors"),
         ('{"classes": 2}', "asks for the class None"),
     ],
