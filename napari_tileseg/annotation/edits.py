@@ -143,5 +143,10 @@ def lean(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.broadcast_to(first, values.shape) if (values == first).all() else values
 
 
+def is_all_true(mask: Mask) -> bool:
+    """Say whether a mask that `lean` returned is true everywhere; never for any other mask."""
+    return mask.size > 0 and mask.strides == (0,) * mask.ndim and bool(mask.flat[0])
+
+
 def _lean(values: Any, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
     return lean(np.broadcast_to(np.asarray(values, dtype), (count,)))

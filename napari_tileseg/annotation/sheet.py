@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg.annotation.counting import histogram
-from napari_tileseg.annotation.edits import Marks, Part, Stroke, lean
+from napari_tileseg.annotation.edits import Marks, Part, Stroke, is_all_true, lean
 from napari_tileseg.annotation.model_sheet import ModelSheet, Words
 from napari_tileseg.annotation.sparse import (
     Region,
@@ -78,7 +78,9 @@ class Sheet(ModelSheet):
             changed = (right != NOT_COMPUTED) & ~(self.reviewed.read(box) & (right == shown))
             if mask is not None:
                 changed &= mask[inside]
-            return self._part(box, changed, self.corrected.read(box)[changed], True, right[changed])
+            corrected = self.corrected.any(box) and self.corrected.read(box)[changed]
+            chosen = right.ravel() if changed.all() else right[changed]
+            return self._part(box, changed, corrected, True, chosen)
 
         return Stroke.of(part(box, inside) for box, inside in bands(region))
 
@@ -124,14 +126,20 @@ class Sheet(ModelSheet):
         count = int(np.count_nonzero(mask))
         if not count:
             return None
+        after = Marks.of(corrected, reviewed, labels, count)
+        return Part(region, lean(mask), self._marks(region, mask, count), after)
+
+    def _marks(self, region: Region, mask: Mask, count: int) -> Marks:
+        """Return what is said about the pixels of `mask` now."""
+        if not self.vouched.any(region):
+            return Marks.of(False, False, np.uint8(0), count)
         vouched = self.vouched.read(region)[mask]
-        before = Marks.of(
+        return Marks.of(
             self.corrected.read(region)[mask],
             self.reviewed.read(region)[mask],
             np.where(vouched, self.shown[region][mask], np.uint8(0)),
             count,
         )
-        return Part(region, lean(mask), before, Marks.of(corrected, reviewed, labels, count))
 
     def apply(self, stroke: Stroke) -> None:
         """Carry out a stroke; released pixels show the newest word of the model again."""
@@ -139,6 +147,32 @@ class Sheet(ModelSheet):
             self._apply(part)
 
     def _apply(self, part: Part) -> None:
+        if is_all_true(part.mask):
+            self._apply_to_all(part.region, part.after)
+        else:
+            self._apply_to_some(part)
+        self._changed.update(chunks_under(part.region))
+
+    def _apply_to_all(self, region: Region, after: Marks) -> None:
+        """Do what `_apply_to_some` does, in fewer passes, where every pixel changes."""
+        shape = shape_of(region)
+        model, will = self.model(region), lean(after.vouched.reshape(shape))
+        if self.vouched.any(region):
+            self._vouched_counts -= histogram(self.shown[region][self.vouched.read(region)])
+        if is_all_true(will):
+            labels = after.labels.reshape(shape)
+            self._vouched_counts += histogram(labels)
+            self._under.write(region, model)
+        else:
+            labels = np.where(will, after.labels.reshape(shape), model)
+            self._vouched_counts += histogram(labels[will])
+            self._under.write(region, np.where(will, model, NOT_COMPUTED))
+        self._show(region, labels, None)
+        self.corrected.put(region, after.corrected.reshape(shape))
+        self.reviewed.put(region, after.reviewed.reshape(shape))
+        self.vouched.put(region, will)
+
+    def _apply_to_some(self, part: Part) -> None:
         region, mask, after = part.region, part.mask, part.after
         was = self.vouched.read(region)
         will = _spread(mask, after.vouched)
@@ -152,7 +186,6 @@ class Sheet(ModelSheet):
         self.corrected.put(region, _spread(mask, after.corrected), mask)
         self.reviewed.put(region, _spread(mask, after.reviewed), mask)
         self.vouched.put(region, will, mask)
-        self._changed.update(chunks_under(region))
 
     def restore(
         self,

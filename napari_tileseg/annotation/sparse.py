@@ -201,6 +201,9 @@ class SparseArray:
         values: npt.NDArray[Any],
         where: npt.NDArray[np.bool_] | None,
     ) -> None:
+        if where is None and values.shape == self._chunk_shape(index):
+            self._keep(index, values.copy())
+            return
         chunk = self._chunks.get(index)
         if chunk is None:
             chunk = np.full(self._chunk_shape(index), self.fill)

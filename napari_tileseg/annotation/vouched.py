@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tileseg.annotation.sparse import Region, SparseArray
+from napari_tileseg.annotation.sparse import Region, SparseArray, shape_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,9 +71,12 @@ class VouchedPixels:
         if not self._pixels.touched(region) and not np.any(values):
             return
         before = self.read(region)
-        changed = before != values
-        if mask is not None:
-            changed &= mask
+        if mask is None:
+            self._pixels.write(region, values)
+            after = np.broadcast_to(values, shape_of(region))
+            self._count += int(np.count_nonzero(after)) - int(np.count_nonzero(before))
+            return
+        changed = (before != values) & mask
         count = int(np.count_nonzero(changed))
         if count:
             lost = int(np.count_nonzero(changed & before))

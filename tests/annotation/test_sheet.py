@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_tileseg.annotation.relabelling import Relabelling
 from napari_tileseg.annotation.sheet import Sheet
 from napari_tileseg.annotation.values import NOT_COMPUTED
 from napari_tileseg.engine import spec
@@ -229,3 +230,55 @@ def test_counts_follow_what_somebody_else_wrote():
     sheet.recount()
     assert sheet.vouched_counts[:4].tolist() == [0, 270, 270, 0]
     assert sheet.counts.sum() == sheet.shown.size
+
+
+def test_a_class_that_only_the_model_below_a_person_had_is_a_change_too():
+    """The disk has to hear of it, or the model's old number comes back when she takes it back."""
+    sheet = Sheet(np.zeros((20, 300), np.uint8))
+    spot = (slice(3, 4), slice(260, 261))
+    sheet.write_model(spot, [[3]])
+    sheet.apply(sheet.painting(spot, np.ones((1, 1), bool), 1))
+    sheet.take_changes()
+    sheet.relabel(Relabelling.merging(3, 2))
+    assert sheet.take_changes() == {(0, 1)}
+    assert sheet.model(spot) == 2
+
+
+@pytest.mark.parametrize("person_before", [False, True])
+def test_many_pixels_at_once_are_as_if_one_by_one(person_before):
+    """Regions in which every pixel changes are written in another way than a few pixels."""
+    rng = np.random.default_rng(0)
+    labels, region = rng.integers(0, 4, (300, 300)).astype(np.uint8), (slice(0, 300),) * 2
+    whole, apart = Sheet(labels.copy()), Sheet(labels.copy())
+    few = rng.random((300, 300)) < 0.3
+    for sheet in (whole, apart):
+        if person_before:
+            sheet.apply(sheet.painting(region, few, 2))
+    rows = [(slice(i, i + 1), slice(0, 300)) for i in range(300)]
+    strokes = [whole.painting(region, np.ones((300, 300), bool), 5)]
+    whole.apply(strokes[0])
+    for row in rows:
+        for half in (slice(0, 150), slice(150, 300)):
+            mask = np.zeros((1, 300), bool)
+            mask[:, half] = True
+            stroke = apart.painting(row, mask, 5)
+            strokes.append(stroke)
+            apart.apply(stroke)
+    for _ in range(2):
+        for one, other in zip(whole.words(region), apart.words(region), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(whole.vouched_counts, apart.vouched_counts)
+        np.testing.assert_array_equal(whole.counts, apart.counts)
+        assert whole.vouched.count == apart.vouched.count
+        whole.apply(strokes[0].inverse())
+        for stroke in strokes[1:]:
+            apart.apply(stroke.inverse())
+
+
+def test_nobody_vouches_any_more_for_what_was_painted_in_a_class_that_is_deleted():
+    sheet = Sheet(np.zeros((20, 30), np.uint8))
+    region = (slice(0, 5), slice(0, 10))
+    sheet.apply(sheet.painting(region, np.ones((5, 10), bool), 2))
+    sheet.relabel(Relabelling.deleting(2))
+    assert not sheet.vouched.count
+    assert not sheet.shown.any()

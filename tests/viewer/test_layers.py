@@ -144,6 +144,22 @@ def test_a_drag_is_one_step_of_undo_and_one_of_redo():
     assert layer.vouched.count == 0
 
 
+def test_two_labels_within_one_drag_are_taken_back_last_first_and_redone_first_first():
+    layer = _layer()
+    _fill(layer, 1)
+    before = layer.data.copy()
+    with layer.block_history():
+        layer.paint((20, 20), 2)
+        layer.paint((20, 22), 3)
+    painted = layer.data.copy()
+    for _ in range(2):
+        layer.undo()
+        np.testing.assert_array_equal(layer.data, before)
+        assert not layer.vouched.count
+        layer.redo()
+        np.testing.assert_array_equal(layer.data, painted)
+
+
 def test_an_aborted_drag_leaves_no_trace():
     layer = _layer()
     _fill(layer, 1)
