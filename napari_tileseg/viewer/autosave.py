@@ -237,7 +237,8 @@ class Autosave:
     def close(self) -> None:
         """Save all that is not saved yet, and let go of everything; after all tasks have ended."""
         for timer in (self._look_timer, self._copy_timer):
-            timer.stop()
+            with suppress(RuntimeError):  # Python may clear it away before the window
+                timer.stop()
         self._bound.close()
         for work in self._works.values():
             if work in self._made:

@@ -96,16 +96,21 @@ class Controller:
         self._tasks.start(loading.devices, self.devices_changed.emit, self.session.report)
 
     def close(self) -> None:
-        """End all work and let go of the viewer."""
-        self._bound.close()
-        self.chosen.close()
-        self._estimates.close()
-        self._tasks.close()
-        self.runs.close()
-        self.projects.close()
-        self.teaching.close()
-        self.classes.close()
-        self.review.close()
+        """End all work and let go of the viewer; where one part fails, the others still end."""
+        parts = (
+            self._bound,
+            self.chosen,
+            self._estimates,
+            self._tasks,
+            self.runs,
+            self.projects,
+            self.teaching,
+            self.classes,
+            self.review,
+        )
+        with ExitStack() as ends:
+            for part in reversed(parts):
+                ends.callback(part.close)
 
     # images
 

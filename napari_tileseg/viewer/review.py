@@ -53,7 +53,7 @@ class Review:
         self._results: Results | None = None
         self.overlay = Overlay(viewer)
         self._mouse = Marking(viewer, self._on_drawn)
-        self._mouse.toggled.connect(self.marking.emit)
+        self._mouse.toggled.connect(self._on_toggled)
         session.changed.connect(self._on_session_changed)
 
     def bind(self, results: Results | None) -> None:
@@ -108,6 +108,12 @@ class Review:
         else:
             self._mouse.begin(self._results.front)
             self._session.tell(_HOW)
+
+    def _on_toggled(self, on: bool) -> None:
+        notice = self._session.view.notice
+        if not on and notice is not None and notice.text == _HOW:
+            self._session.dismiss()
+        self.marking.emit(on)
 
     def _on_drawn(self, region: Region, mask: Mask, takes_back: bool) -> None:
         if takes_back:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_tileseg.session import Session, State
@@ -14,6 +13,7 @@ from napari_tileseg.session.teaching import Phase
 from napari_tileseg.viewer.controller import Controller
 from napari_tileseg.viewer.hotkeys import bind_hotkeys
 from napari_tileseg.widgets.class_list import ClassList
+from napari_tileseg.widgets.docked import Docked
 from napari_tileseg.widgets.export_panel import ExportPanel
 from napari_tileseg.widgets.image_panel import ImagePanel
 from napari_tileseg.widgets.model_panel import ModelPanel
@@ -34,7 +34,7 @@ _NOTICE_PX = 90
 """What a message takes, so that it does not push the classes out of sight."""
 
 
-class TiledSegmentation(QWidget):
+class TiledSegmentation(Docked):
     """The dock widget "Tiled Segmentation".
 
     Parameters
@@ -72,18 +72,14 @@ class TiledSegmentation(QWidget):
         )
         self._lay_out()
         self._on_theme()
-        self._connected = ExitStack()
         self._connect_panels()
         self._connect_session()
-        self._connected.enter_context(bind_hotkeys(viewer, self.controller))
-        self._connected.callback(self.controller.close)
+        self.connected.enter_context(bind_hotkeys(viewer, self.controller))
+        self.connected.callback(self.controller.close)
         for name in ("inserted", "removed", "reordered", "renamed"):
             # napari connects these when it docks the widget, and does not take them back
             emitter = getattr(viewer.layers.events, name)
-            self._connected.callback(emitter.disconnect, self.reset_choices)
-        # the window may go with all that is in it
-        self.destroyed.connect(self._connected.close)
-        self._was_docked = False
+            self.connected.callback(emitter.disconnect, self.reset_choices)
         for step in self._steps:
             step.opened.connect(partial(self._on_step_opened, step))
         self.controller.start()
@@ -164,7 +160,7 @@ class TiledSegmentation(QWidget):
         )
         for signal, slot in pushes:
             signal.connect(slot)
-            self._connected.callback(_disconnect, signal, slot)
+            self.connected.callback(_disconnect, signal, slot)
 
     def sizeHint(self) -> QSize:
         """Return a comfortable size for the right side of the window."""
@@ -216,17 +212,6 @@ class TiledSegmentation(QWidget):
         assert layout is not None, "the steps are laid out when the dock is made"
         wrapped = layout.totalHeightForWidth(self._scroll.width())
         return max(wrapped, layout.minimumSize().height())
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """End all work when the dock is closed: napari takes the widget out and forgets it."""
-        super().changeEvent(event)
-        if event is None or event.type() != QEvent.Type.ParentChange:
-            return
-        if self.parent() is not None:
-            self._was_docked = True
-        elif self._was_docked:
-            self._connected.close()
-            self.deleteLater()
 
     def reset_choices(self, event: Any = None) -> None:
         """List the image layers again; napari calls this when layers come, go or are renamed."""

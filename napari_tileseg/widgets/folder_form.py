@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
@@ -95,6 +96,12 @@ class FolderForm(QWidget):
         )
         for name, row in self.folders.items():
             row.chosen.connect(lambda path, name=name: self.requested.emit(name, path))
+
+    def labels(self) -> list[QLabel]:
+        """Return what is written before the rows."""
+        rows = (self.layouts, *self.folders.values(), self.bases, self.classes)
+        found = [self._form.labelForField(row) for row in rows]
+        return [label for label in found if isinstance(label, QLabel)]
 
     def show_models(self, bundled: Sequence[str], recent: Sequence[str]) -> None:
         """List what a training can start from."""

@@ -79,8 +79,18 @@ class SettingsForm(QObject, Generic[SettingsT]):
         """The rows that few people need."""
         return cast("QWidget", self._advanced.native)
 
-    def align(self) -> None:
-        """Begin all values at the same column; to be called once the fonts are known."""
+    def align(self, least_px: int = 0) -> int:
+        """Begin all values at the same column; to be called once the fonts are known.
+
+        Parameters
+        ----------
+        least_px
+            How wide the labels are at least.
+
+        Returns
+        -------
+        How wide they are.
+        """
         names = {field.widget.label for field in self._fields.values()}
         labels = [
             label
@@ -89,8 +99,10 @@ class SettingsForm(QObject, Generic[SettingsT]):
             if label.text() in names
         ]
         widest = max((label.sizeHint().width() for label in labels), default=0)
+        widest = max(widest, least_px)
         for label in labels:
             label.setFixedWidth(widest)
+        return widest
 
     def field(self, name: str) -> Field:
         """Return the row of one setting."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.viewer.folder_training import FolderTrainer
 from napari_tileseg.widgets.curve import Curve
+from napari_tileseg.widgets.docked import Docked
 from napari_tileseg.widgets.epoch_table import EpochTable
 from napari_tileseg.widgets.folder_form import FolderForm
 from napari_tileseg.widgets.form import SettingsForm
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _WIDTH_PX = 380
 
 
-class TrainFromFolders(QWidget):
+class TrainFromFolders(Docked):
     """The dock widget "Train from Folders".
 
     Parameters
@@ -62,9 +62,7 @@ class TrainFromFolders(QWidget):
         self.use = _button("Use this model", "plain", "Segment with it in this window")
         self.save = _button("Save as …", "plain", "Write it to a file that can be loaded again")
         self._lay_out()
-        self._connected = ExitStack()
         self._connect()
-        self._was_docked = False
         apply_style(self, viewer.theme)
         self.trainer.start()
 
@@ -112,10 +110,8 @@ class TrainFromFolders(QWidget):
         trainer.listed.connect(self.form.show_models)
         trainer.devices_changed.connect(self.settings.field("device").set_options)
         self._viewer.events.theme.connect(self._on_theme)
-        self._connected.callback(self._viewer.events.theme.disconnect, self._on_theme)
-        self._connected.callback(trainer.close)
-        # the window may go with all that is in it
-        self.destroyed.connect(self._connected.close)
+        self.connected.callback(self._viewer.events.theme.disconnect, self._on_theme)
+        self.connected.callback(trainer.close)
 
     def sizeHint(self) -> QSize:
         """Return a comfortable size for the right side of the window."""
@@ -124,13 +120,16 @@ class TrainFromFolders(QWidget):
     def showEvent(self, event: Any) -> None:
         """Line up the rows now that the fonts are known."""
         super().showEvent(event)
-        self.settings.align()
+        labels = self.form.labels()
+        width = self.settings.align(max(label.sizeHint().width() for label in labels))
+        for label in labels:
+            label.setFixedWidth(width)
 
     def show_view(self, view: FolderView) -> None:
         """Show choices, progress, curve, table and result."""
         shown = bool(view.rows) or view.working
         self.form.show_view(view)
-        self.settings.show(view.choice.settings)
+        self.settings.show(view.choice.settings, {})
         for part in (self.form, self.settings.main, self._fold):
             part.setVisible(not view.working)
         self._hint.say(view.hint)
@@ -165,17 +164,6 @@ class TrainFromFolders(QWidget):
         )
         if chosen:
             self.trainer.save(chosen)
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """End all work when the dock is closed: napari takes the widget out and forgets it."""
-        super().changeEvent(event)
-        if event is None or event.type() != QEvent.Type.ParentChange:
-            return
-        if self.parent() is not None:
-            self._was_docked = True
-        elif self._was_docked:
-            self._connected.close()
-            self.deleteLater()
 
     def _on_theme(self, event: Any = None) -> None:
         apply_style(self, self._viewer.theme)

@@ -102,8 +102,10 @@ def test_taking_a_brush_ends_the_marking_of_regions(viewer, layer, review, qtbot
     told = []
     review.marking.connect(told.append)
     review.mark_region()
+    assert "Drag a rectangle" in review._session.view.notice.text
     layer.mode = "paint"
     assert told == [True, False]
+    assert review._session.view.notice is None
     _drag(viewer, qtbot, [(20, 20), (20, 30)])
     assert layer.reviewed.count == 0
     assert layer.corrected.count > 0

@@ -10,9 +10,11 @@ from qtpy.QtTest import QTest
 
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Architecture, ModelSpec
+from napari_tileseg.io.project import Project
 from napari_tileseg.io.project_place import is_project
 from napari_tileseg.models import registry
 from napari_tileseg.viewer.layers import SegmentationLabels
+from napari_tileseg.widgets.docked import close_late
 
 
 def network():
@@ -129,6 +131,26 @@ def test_what_was_painted_comes_back_after_closing(viewer, dock, slide, make_nap
     run(dock, qtbot)
     assert ours(viewer) == [layer]
     np.testing.assert_array_equal(layer.data[before[1]], before[0][before[1]])
+
+
+def test_work_is_saved_even_if_timers_are_gone_before_the_window(viewer, dock, slide, qtbot):
+    viewer.open(str(slide))
+    run(dock, qtbot)
+    stroke(viewer, qtbot)
+    controller = dock.controller
+    autosave = controller.projects._autosave
+    for timer in (
+        controller._estimates._timer,
+        controller.teaching._readiness._timer,
+        autosave._look_timer,
+        autosave._copy_timer,
+    ):
+        timer.deleteLater()
+    qtbot.wait(20)
+    close_late(dock.connected)
+    project = Project.open(slide.with_name("slide.tif.tileseg"))
+    assert project.facts["vouched_px"] == ours(viewer)[0].vouched.count > 0
+    project.close()
 
 
 def test_a_project_folder_that_is_opened_brings_its_image_along(

@@ -103,6 +103,23 @@ def return_to(dock, line, qtbot):
     click(button)
 
 
+class Gone:
+    """A timer that Qt has deleted; it is no longer asked to stop."""
+
+    def start(self):
+        """Do nothing."""
+
+    def stop(self):
+        raise RuntimeError("deleted")
+
+
+def test_teaching_can_be_closed_twice(dock, monkeypatch):
+    teaching = dock.controller.teaching
+    teaching.close()
+    monkeypatch.setattr(teaching._readiness, "_timer", Gone())
+    teaching.close()
+
+
 def test_nothing_vouched_says_what_to_do(ready):
     assert not ready.teach_panel.teach.isEnabled()
     assert "reviewed" in ready.session.view.teach.readiness
