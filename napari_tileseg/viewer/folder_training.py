@@ -44,6 +44,8 @@ class FolderTrainer:
         Emits the models there are to go on from: bundled names, and paths used lately.
     network
         The best network so far; None before there is one.
+    origin
+        What it is called: its file, if it was saved.
     """
 
     changed = Signal(FolderView)
@@ -55,6 +57,7 @@ class FolderTrainer:
         self._tasks = Tasks()
         self._job: jobs.Job | None = None
         self.network: Network | None = None
+        self.origin = _NAME
 
     @property
     def view(self) -> FolderView:
@@ -88,7 +91,7 @@ class FolderTrainer:
         """Read the folders, and train."""
         if not self.view.can_train:
             return
-        self.network = None
+        self.network, self.origin = None, _NAME
         self._job = jobs.Job(_stream(self._known.choice), self._on_item, spare_a_core=True)
         self._job.finished.connect(self._on_finished)
         self._tell(self._known.begun())
@@ -114,6 +117,13 @@ class FolderTrainer:
 
     # the result
 
+    def tell_used(self) -> None:
+        """Say what it means that the network is in use."""
+        said = "It is in use in this window."
+        if self.origin == _NAME:
+            said += " Save it, too, to have it again when the window was closed."
+        self._tell(replace(self._known, said=said))
+
     def save(self, path: str) -> None:
         """Write the best network into a file, in the background."""
         network = self.network
@@ -128,6 +138,8 @@ class FolderTrainer:
             return save_model(named, file)
 
         def on_done(written: Path) -> None:
+            if self.network is network:
+                self.origin = str(written)
             self._tell(replace(self._known, said=f"The model was saved as {written}."))
 
         self._tasks.start(write, on_done, self._fail, patience_s=_PATIENCE_S)

@@ -156,7 +156,9 @@ class TrainFromFolders(Docked):
         network = self.trainer.network
         assert network is not None, "the button is there when there is a model"
         _, dock = self._viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
-        dock.controller.choose_network(network, network.spec.name)
+        dock.controller.choose_network(network, self.trainer.origin)
+        if dock.session.network is network:
+            self.trainer.tell_used()
 
     def _on_save(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(

@@ -82,11 +82,14 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     click(panel.use)
     _, dock = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
     assert dock.session.network is panel.trainer.network
+    assert "Save it" in panel.trainer.view.said
     path = tmp_path / "mine"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     click(panel.save)
     file = path.with_suffix(".safetensors")
     qtbot.waitUntil(lambda: str(file) in panel.trainer.view.said, timeout=20_000)
+    click(panel.use)
+    assert dock.session.view.origin == str(file)
     saved = load_model(file)
     assert saved.spec.name == "mine"
     assert saved.provenance["training"]["validation_miou"] > 0
