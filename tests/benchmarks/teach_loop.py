@@ -238,6 +238,7 @@ class Case:
             "going_back_restores_labels": self.go_back(),
         }
         self.viewer.close()
+        spin_until(lambda: False, 1)  # what is left to save is saved
         return result
 
 
