@@ -129,6 +129,9 @@ def test_what_is_done_is_in_the_project_after_each_step(window):
     layer.undo()
     window.save()
     require_equal(read(path).sheets[0][1], layer)
+    layer.stream_block((slice(0, 40), slice(500, 600)), np.full((40, 100), 3, np.uint8))
+    window.save()
+    require_equal(read(path).sheets[0][1], layer)
 
 
 def test_an_image_that_is_only_looked_at_gets_no_folder(window):
