@@ -25,6 +25,10 @@ class CheckpointError(TilesegError):
     """A file is not a checkpoint that can be used, or not one that is safe to use."""
 
 
+class NotTrustedError(CheckpointError):
+    """A file that would run code when it is opened, which nobody here has vouched for."""
+
+
 class NetworkError(TilesegError):
     """A network answered with something that is no segmentation: wrong shape, not a number."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg.cli.console import note
 from napari_tileseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -31,7 +32,14 @@ def add_architecture(parser: argparse.ArgumentParser) -> None:
         "--arch",
         nargs="+",
         metavar=("NAME", "KEY=VALUE"),
-        help="how to build the network, like: --arch smp.Unet encoder_name=resnet34 in_channels=1",
+        help="how to build the network, as far as its weights do not tell, like: --arch smp.Unet "
+        "decoder_interpolation=bilinear",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="open the model even if that runs code in its file (pickled networks, TorchScript, "
+        ".pt2); a file of the same content need not be trusted again",
     )
     group.add_argument(
         "--classes",
@@ -41,7 +49,7 @@ def add_architecture(parser: argparse.ArgumentParser) -> None:
 
 
 def read_model(args: argparse.Namespace, source: str) -> Network:
-    """Load the model that a person asked for.
+    """Load the model that a person asked for, and note what its weights leave open.
 
     Raises
     ------
@@ -51,6 +59,7 @@ def read_model(args: argparse.Namespace, source: str) -> Network:
         If the architecture is not written as NAME KEY=VALUE ..., or a class is named twice.
     """
     from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.io.bare_weights import ASSUMED
     from napari_tileseg.io.checkpoints import load_model
 
     more: dict[str, Any] = {}
@@ -58,7 +67,10 @@ def read_model(args: argparse.Namespace, source: str) -> Network:
         more["architecture"] = Architecture(args.arch[0], dict(map(_argument, args.arch[1:])))
     if args.classes:
         more["classes"] = class_names(args.classes)
-    return load_model(source, **more)
+    network = load_model(source, trust=args.trust, **more)
+    if network.provenance.get(ASSUMED):
+        note(args, f"{network.provenance[ASSUMED]} --arch and --classes say it.")
+    return network
 
 
 def class_names(text: str) -> list[str]:

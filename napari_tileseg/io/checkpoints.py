@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg.engine.device import resolve_device
 from napari_tileseg.engine.global_context import with_facts
 from napari_tileseg.engine.network import Network
-from napari_tileseg.errors import CheckpointError, OutputError
+from napari_tileseg.errors import CheckpointError, NotTrustedError, OutputError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.bare_weights import network_of
@@ -22,6 +22,7 @@ from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.specs import described, named_classes
 from napari_tileseg.io.state_dicts import Weights, fill, read_safetensors, read_torch
+from napari_tileseg.io.trusted import from_trusted, trusted_content
 from napari_tileseg.models import registry
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def load_model(
     device: str = "cpu",
     architecture: Architecture | None = None,
     classes: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Network:
-    """Load a network that is ready to run; no code in the file is run, nothing is downloaded.
+    """Load a network that is ready to run; nothing is downloaded.
+
+    No code in the file is run, unless somebody said that the file is to be trusted.
 
     Parameters
     ----------
@@ -56,18 +60,30 @@ def load_model(
         is found from names and shapes; `provenance["assumed"]` says what these do not tell.
     classes
         Names in the order of the label values, instead of those in the file.
+    trust
+        Open the file even if that runs code in it (pickled networks, TorchScript, .pt2). Files
+        of exactly this content need not be trusted again on this computer.
 
     Raises
     ------
+    NotTrustedError
+        If opening it would run code; says what to do instead.
     CheckpointError
-        If the file is missing, damaged, not safe to use, or does not fit.
+        If the file is missing, damaged, or does not fit.
     DeviceError
         If there is no such device.
     """
     target = resolve_device(device)
     path = _find(source)
     try:
-        network = _loaded(path, architecture, classes)
+        try:
+            network = _loaded(path, architecture, classes)
+        except NotTrustedError:
+            trusted = trusted_content(path, trust=trust)
+            if trusted is None:
+                raise
+            network = from_trusted(path, trusted, architecture, classes)
+            network = replace(network, provenance=_provenance(path, network.provenance))
     except CheckpointError as error:
         if path.name in str(error):
             raise

@@ -7,7 +7,7 @@ import zipfile
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.errors import CheckpointError, NotTrustedError
 from napari_tileseg.io import limits
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _FIRST_BYTES = 512
 _SAVE_WEIGHTS = (
     "Where it was trained, save the weights: torch.save(model.state_dict(), 'weights.pt')"
+)
+IF_TRUSTED = (
+    "If you made the file yourself, or trust whoever did as you trust a program you install, say "
+    "so: --trust on the command line, trust=True in Python, 'I trust this file' in the window."
 )
 _AGAIN = "Download or copy it again, and compare the sizes."
 
@@ -60,6 +64,7 @@ class Format(Enum):
     )
 
 
+RUNS_CODE = (Format.TORCHSCRIPT, Format.EXPORTED, Format.PICKLE)
 _READABLE = (Format.SAFETENSORS, Format.TORCH, Format.SMP_FOLDER)
 
 
@@ -81,9 +86,16 @@ def recognise(path: Path) -> Format:
         raise CheckpointError(
             f"'{path}' cannot be opened ({error.strerror}). Check that you may read it."
         ) from error
+    if found in RUNS_CODE:
+        raise NotTrustedError(f"'{path.name}' {found.value} {IF_TRUSTED}")
     if found not in _READABLE:
         raise CheckpointError(f"'{path.name}' {found.value}")
     return found
+
+
+def kind_of(path: Path) -> Format:
+    """Tell what is in a file, whether it can be used or not."""
+    return _file_format(path)
 
 
 def _folder_format(folder: Path) -> Format:

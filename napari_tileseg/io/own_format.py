@@ -25,8 +25,8 @@ _LONGEST = 500
 _LARGEST_PX = 65_536
 _LARGEST_UM = 1e6
 
-_OF_THE_FILE = ("file", "sha256")
-"""Provenance that is found out on loading, and would be wrong inside the file."""
+_OF_THE_FILE = ("file", "sha256", "assumed")
+"""Provenance of the file that was loaded; whoever saves a model settles what was assumed."""
 
 
 @dataclass(frozen=True)

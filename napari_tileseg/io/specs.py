@@ -58,13 +58,17 @@ def described(
     spec = ModelSpec(
         name=name,
         classes=named_classes(classes, known.outputs, name),
-        channels=_CHANNELS.get(known.in_channels)
-        or tuple(f"channel {index + 1}" for index in range(known.in_channels)),
+        channels=default_channels(known.in_channels),
         task=Task.BINARY if known.outputs == 1 else Task.MULTICLASS,
         normalisation=_normalisation(architecture, known.in_channels, encoder_weights),
         tile=architecture.arguments.get("img_size") or max(_TILE[known.spatial_dims], known.stride),
     )
     return with_facts(spec, module, known)
+
+
+def default_channels(count: int) -> tuple[str, ...]:
+    """Return what channels are called until somebody knows better."""
+    return _CHANNELS.get(count) or tuple(f"channel {index + 1}" for index in range(count))
 
 
 def _normalisation(

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.errors import CheckpointError, NotTrustedError
+from napari_tileseg.io.formats import IF_TRUSTED
 from napari_tileseg.io.limits import (
     PickleStream,
     check_count,
@@ -97,12 +98,23 @@ def read_torch(path: Path) -> Weights:
         with torch.serialization.safe_globals(_numpy_values()):
             content = _loaded(path)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, error)) from error
+        raise _refusal(path, error) from error
     except _DAMAGED as error:
         raise CheckpointError(
             f"'{path.name}' is not complete or is damaged, so it cannot be read. "
             "Download or copy it again, and compare the sizes."
         ) from error
+    return found_in(content, path)
+
+
+def found_in(content: object, path: Path) -> Weights:
+    """Return the state dict in what was loaded from a file, bare or nested.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
     found = _state_dict_in(content, _DEEPEST)
     if found is None:
         keys = content if isinstance(content, dict) else ()
@@ -134,23 +146,23 @@ def _numpy_values() -> list[Any]:
     return [*made, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdFD"}]
 
 
-def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
+def _refusal(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
     wanted = _unsafe(path)
     if not wanted:
         wanted = re.findall(r"GLOBAL ([\w.]+)", str(error))  # files from before torch 1.6
     wanted = [name for name in wanted if not name.startswith("numpy.")] or wanted
     if not wanted:
-        return (
+        return CheckpointError(
             f"'{path.name}' is damaged, or not a file of torch.save. "
             "Download or copy it again, and compare the sizes."
         )
     named = ", ".join(map(shown, sorted(wanted)[:5])) + (", ..." if len(wanted) > 5 else "")
     whole = any(name.startswith("torch.nn.") for name in wanted)
     holds = "a whole network as a Python object" if whole else "Python objects besides weights"
-    return (
+    return NotTrustedError(
         f"'{path.name}' holds {holds}; opening it would run code that the file names ({named}), "
         "so it was not opened. Where it was trained, save the weights alone: "
-        "torch.save(model.state_dict(), 'weights.pt')"
+        f"torch.save(model.state_dict(), 'weights.pt') {IF_TRUSTED}"
     )
 
 
