@@ -96,7 +96,7 @@ def with_patchly(
     }
     sampler = GridSampler(image=pixels, **sizes)
     out = np.zeros((network.spec.n_outputs, *pixels.shape[1:]), np.float32)
-    aggregator = Aggregator(sampler=sampler, output=out, weights="gaussian")
+    aggregator = Aggregator(sampler=sampler, output=out, weights="gaussian", spatial_first=False)
     for piece, box in sampler:
         aggregator.append(network.module(torch.from_numpy(piece)[None])[0].numpy(), box)
     return np.asarray(aggregator.get_output().argmax(0).astype(np.uint8))
