@@ -11,6 +11,7 @@ from napari_tileseg.annotation.sparse import bounding
 from napari_tileseg.annotation.values import NOT_COMPUTED, whole_numbers
 from napari_tileseg.errors import ModelFitError
 from napari_tileseg.viewer import internals
+from napari_tileseg.viewer.flooding import flooded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,8 +180,23 @@ class PaintedLabels(Labels):  # type: ignore[misc]  # napari has no types
         if internals.is_drawing(self) and (self.data[spot] == new_label).all():
             return None  # the mouse moves on over what this very drag has filled
         # which pixels may be painted is decided for all tools alike, in _apply_mask_to_data
+        if self.contiguous:
+            return self._flooded(spot, dims_to_paint)
         with internals.any_label_may_be_filled(self):
             return super()._get_flood_mask_and_bbox(coord, _NO_LABEL, dims_to_paint)
+
+    def _flooded(self, spot: Region, dims_to_paint: list[int]) -> Any:
+        """Return what the method of napari above returns, at a cost of what is filled."""
+        frame = tuple(
+            slice(None) if axis in dims_to_paint else at.start for axis, at in enumerate(spot)
+        )
+        seed = tuple(spot[axis].start for axis in dims_to_paint)
+        plane = self.data[frame]
+        if any(not 0 <= at < size for at, size in zip(seed, plane.shape, strict=True)):
+            return None
+        mask, box = flooded(plane, seed)
+        lows, highs = ([getattr(axis, end) for axis in box] for end in ("start", "stop"))
+        return mask, np.array(lows), np.array(highs), plane[box]
 
     def _load_history(self, before: Any, after: Any, undoing: bool = True) -> None:
         if internals.is_drawing(self):
