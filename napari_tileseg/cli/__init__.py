@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_USE, CANCELLED = 0, 1, 2, 3
 
-COMMANDS = ("predict", "demo", "models", "info", "export", "evaluate", "train", "bench")
+COMMANDS = ("predict", "demo", "models", "info", "convert", "export", "evaluate", "train", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

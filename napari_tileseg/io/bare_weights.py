@@ -64,6 +64,11 @@ def network_of(
     return _filled(path, weights, Architecture(name, arguments), classes)
 
 
+def recognised(weights: Weights) -> list[Recognised]:
+    """Return the architectures that weights fit exactly."""
+    return recognise(_shapes(weights))
+
+
 def _built(
     path: Path,
     weights: Weights,

@@ -14,12 +14,13 @@ from napari_tileseg.engine.network import Network
 from napari_tileseg.errors import CheckpointError, NotTrustedError, OutputError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
-from napari_tileseg.io.bare_weights import network_of
+from napari_tileseg.io.bare_weights import network_of, recognised
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.known_facts import use_known_facts
-from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, no_more_than
+from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, check_text, no_more_than
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
+from napari_tileseg.io.smp_folders_out import DESCRIPTION
 from napari_tileseg.io.specs import described, named_classes
 from napari_tileseg.io.state_dicts import Weights, fill, read_safetensors, read_torch
 from napari_tileseg.io.trusted import from_trusted, trusted_content
@@ -28,7 +29,10 @@ from napari_tileseg.models import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_tileseg.engine.spec import Architecture
+    from torch import nn
+
+    from napari_tileseg.engine.spec import Architecture, ModelSpec
+    from napari_tileseg.models.recognised import Recognised
 
 
 def bundled_models() -> dict[str, Path]:
@@ -97,6 +101,30 @@ def load_model(
     network.module.to(target)
     use_known_facts()
     return network
+
+
+def look(source: str | Path) -> list[Recognised] | None:
+    """Tell what bare weights may belong to; None if a file describes its network itself.
+
+    Raises
+    ------
+    NotTrustedError
+        If opening it would run code, and nobody has vouched for it.
+    CheckpointError
+        If the file is missing or cannot be used.
+    """
+    path = _find(source)
+    kind = recognise(path)
+    if kind is Format.SMP_FOLDER or (kind is Format.SAFETENSORS and _is_part_of_folder(path)):
+        return None
+    if kind is Format.SAFETENSORS:
+        weights, metadata = read_safetensors(path)
+        if own_format.KEY in metadata:
+            return None
+    else:
+        weights = read_torch(path)
+    with no_more_than(path, weights):
+        return recognised(weights)
 
 
 def save_model(network: Network, path: str | Path, *, half: bool = False) -> Path:
@@ -185,9 +213,46 @@ def _from_smp_folder(folder: Path, classes: Sequence[str] | None) -> Network:
     with no_more_than(found.weights, weights):
         module = registry.build(found.architecture)
     fill(module, weights, found.weights.name, found.architecture.name)
+    stored = folder / DESCRIPTION
+    if stored.is_file():
+        return _as_described(module, found.architecture, stored, found.weights, classes)
     name = folder.resolve().name
     spec = described(module, found.architecture, name, classes, found.encoder_weights)
     return Network(module, spec, found.architecture, _provenance(found.weights, {}))
+
+
+def _as_described(
+    module: nn.Module,
+    architecture: Architecture,
+    stored: Path,
+    weights: Path,
+    classes: Sequence[str] | None,
+) -> Network:
+    """Return a network of which a file beside its weights says all the rest."""
+    check_text(stored)
+    try:
+        found = own_format.read(stored.read_text("utf-8"), stored.name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{stored.name} in '{stored.parent.name}' cannot be read. Copy the folder again."
+        ) from error
+    spec = _spec(module, architecture, found, stored.name, classes)
+    return Network(module, spec, architecture, _provenance(weights, found.provenance))
+
+
+def _spec(
+    module: nn.Module,
+    architecture: Architecture,
+    found: own_format.Description,
+    file_name: str,
+    classes: Sequence[str] | None,
+) -> ModelSpec:
+    known = registry.facts(module, architecture)
+    own_format.check_fit(found.spec, known, file_name)
+    spec = with_facts(found.spec, module, known)
+    if classes is None:
+        return spec
+    return replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
 
 
 def _from_safetensors(
@@ -200,11 +265,7 @@ def _from_safetensors(
     with no_more_than(path, weights):
         module = registry.build(found.architecture)
     fill(module, weights, path.name, found.architecture.name)
-    known = registry.facts(module, found.architecture)
-    own_format.check_fit(found.spec, known, path.name)
-    spec = with_facts(found.spec, module, known)
-    if classes is not None:
-        spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
+    spec = _spec(module, found.architecture, found, path.name, classes)
     return Network(module, spec, found.architecture, _provenance(path, found.provenance))
 
 

@@ -38,17 +38,27 @@ class Description:
     provenance: dict[str, Any]
 
 
+def to_text(network: Network, architecture: Architecture) -> str:
+    """Return the description of a network."""
+    return json.dumps(
+        {
+            "format": KEY,
+            "version": VERSION,
+            "architecture": {"name": architecture.name, "arguments": architecture.arguments},
+            "spec": network.spec.to_dict(),
+            "provenance": {k: v for k, v in network.provenance.items() if k not in _OF_THE_FILE},
+        }
+    )
+
+
 def to_bytes(network: Network, architecture: Architecture, *, half: bool) -> bytes:
     """Return the content of a file with the weights and the description of a network."""
-    description = {
-        "format": KEY,
-        "version": VERSION,
-        "architecture": {"name": architecture.name, "arguments": architecture.arguments},
-        "spec": network.spec.to_dict(),
-        "provenance": {k: v for k, v in network.provenance.items() if k not in _OF_THE_FILE},
-    }
-    weights = {name: _stored(one, half) for name, one in network.module.state_dict().items()}
-    return bytes(save(weights, {KEY: json.dumps(description)}))
+    return bytes(save(weights_of(network, half=half), {KEY: to_text(network, architecture)}))
+
+
+def weights_of(network: Network, *, half: bool = False) -> dict[str, torch.Tensor]:
+    """Return the weights of a network as they can be stored."""
+    return {name: _stored(one, half) for name, one in network.module.state_dict().items()}
 
 
 def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
