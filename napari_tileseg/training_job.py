@@ -13,7 +13,13 @@ from napari_tileseg.errors import ModelFitError
 from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.pairs import use_all
 from napari_tileseg.training.samples import Sample, check_mask
-from napari_tileseg.training.start import ARCHITECTURE, ENCODER, new_network, with_background
+from napari_tileseg.training.start import (
+    ARCHITECTURE,
+    ENCODER,
+    ENCODER_NOTE,
+    new_network,
+    with_background,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,12 +66,13 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """Everything a training needs."""
+    """Everything a training needs; `note` says what did not go as it was asked for."""
 
     network: Network
     samples: list[Sample]
     validation: list[Sample]
     settings: TrainSettings
+    note: str = ""
 
     def summary(self) -> str:
         """Return what a person should know before it starts."""
@@ -75,6 +82,7 @@ class TrainJob:
         return (
             f"{spec.name}: {', '.join(one.name for one in spec.classes)}; learning from "
             f"{len(self.samples)} images ({pixels / 1e6:.1f} megapixels){chosen}."
+            f"{' ' if self.note else ''}{self.note}"
         )
 
 
@@ -122,7 +130,8 @@ def read_job(
     held_out = _read(validation, names) if validation else []
     _require_apart(images, held_out)
     network = base or _new(start, folders, settings, images)
-    begun = f"encoder: {start.encoder_weights or 'none'}"
+    fallen_back = network.provenance.get(ENCODER_NOTE, "") if base is None else ""
+    begun = fallen_back or f"encoder: {start.encoder_weights or 'none'}"
     provenance = {
         "made_by": f"tileseg train {version('napari-tileseg')}",
         "libraries": {name: version(name) for name in ("torch", "segmentation-models-pytorch")},
@@ -138,6 +147,7 @@ def read_job(
         use_all(images, lambda one: one.sample(network)),
         use_all(held_out, lambda one: one.sample(network)),
         settings,
+        fallen_back,
     )
 
 

