@@ -74,13 +74,13 @@ class TeachSettings(LossSettings):
         advanced=True,
     )
     anchor: float = knob(
-        0.05,
+        30.0,
         "Anchor",
         "How strongly weights are held near the model it starts from, so that it does not come "
-        "to see the corrected class everywhere.",
+        "to see the corrected class everywhere; 0 lets go.",
         minimum=0.0,
         maximum=100.0,
-        step=0.01,
+        step=5.0,
         advanced=True,
     )
     batch: int = knob(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PLACE_PX = 256 * 256
 _LEAST_STEPS = 40
-_STEPS_A_PLACE = 100
+_STEPS_A_PLACE = 200
 _WHOLE_MODEL = 3
 
 
@@ -36,7 +36,7 @@ class Budget:
     epoch_steps: int
 
     @classmethod
-    def of(cls, settings: TeachSettings, pixels: int, patch: int, spent_s: float) -> Budget:
+    def of(cls, settings: TeachSettings, pixels: int, patch: int) -> Budget:
         """Return what there is for learning.
 
         Unless a person sets the epochs, the steps grow with what is vouched for: a small
@@ -49,9 +49,7 @@ class Budget:
         pixels
             How many there are to learn from.
         patch
-            The side of what a step sees, in pixels.
-        spent_s
-            How many of the seconds have gone by.
+            The side of each piece that a step sees, in pixels.
         """
         epoch_steps = math.ceil(pixels / (settings.batch * patch**2))
         steps = (
@@ -59,11 +57,20 @@ class Budget:
             if settings.epochs is None
             else settings.epochs * epoch_steps
         )
-        return cls(steps, max(60 * settings.minutes - spent_s, 1.0), epoch_steps)
+        return cls(steps, 60 * settings.minutes, epoch_steps)
 
-    def progress(self, step: int, seconds: float) -> float:
-        """Return how much is used up after some steps and seconds, 0 to 1."""
-        return min(max(step / self.steps, seconds / self.seconds), 1.0)
+    def progress(self, step: int, started: float, now: float) -> float:
+        """Return how much is used up, 0 to 1.
+
+        Parameters
+        ----------
+        step
+            So many are over.
+        started, now
+            In seconds since the time counts; before the first step there is other work to do.
+        """
+        time_used = (now - started) / max(self.seconds - started, 1.0)
+        return min(max(step / self.steps, time_used), 1.0)
 
     def epoch(self, step: int) -> int:
         """Return in which epoch a step is, both counted from 1."""
@@ -73,7 +80,7 @@ class Budget:
 def enough_steps(pixels: int, what: What = What.NEW_DETAILS) -> int:
     """Return how many steps suit so many vouched pixels.
 
-    For new details 40 for what fits into a square of 256 px, and 100 more for every further
+    For new details 40 for what fits into a square of 256 px, and 200 more for every further
     such square; for the whole model three times as many.
     """
     steps = _LEAST_STEPS + max(round(_STEPS_A_PLACE * (pixels / _PLACE_PX - 1)), 0)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from napari_tileseg.engine.device import memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ModelFitError, SettingsError
-from napari_tileseg.settings import Precision, TeachSettings
+from napari_tileseg.settings import Precision, TeachSettings, What
 from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
 from napari_tileseg.training.lessons import check_lessons
-from napari_tileseg.training.new_classes import with_classes
+from napari_tileseg.training.new_classes import brings_new, with_classes
 from napari_tileseg.training.proof import judge, verdict
-from napari_tileseg.training.pupil import Pupil
+from napari_tileseg.training.pupil import Pupil, patch_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -93,7 +93,8 @@ def fine_tune(
         The model in use, which the new one has to beat; None if it is `network`.
     classes, meaning
         The classes of the labels, if they are no longer those of the model in use, and which
-        one each class of it has become; see `with_classes`.
+        one each class of it has become; see `with_classes`. A class that is new is no detail:
+        to learn it the whole model may change, whatever the settings say.
     should_stop
         Asked after every step whether that was enough; what was learnt by then is judged.
 
@@ -115,7 +116,10 @@ def fine_tune(
     active = active or network
     start = active if settings.go_on else network
     if classes is not None:
-        start = with_classes(start, classes, meaning if start is active else None)
+        became = meaning if start is active else None
+        if brings_new(start, classes, became):
+            settings = settings.but(what=What.WHOLE_MODEL)
+        start = with_classes(start, classes, became)
     _check(start, lessons, settings)
     start = replace(start, provenance={"taught from": start.provenance})
     with memory_errors_explained(resolve_device(settings.device)):
@@ -148,14 +152,14 @@ class _Teacher:
         meaning: Sequence[int] | None,
     ) -> None:
         self._begun = time.monotonic()
-        self._settings = settings
         self._active, self._meaning = active, meaning
         self._split = split([one.vouchings for one in lessons], gap_px(start.spec), settings.seed)
         self._held_out = _with(lessons, self._split.held_out)
         self._n_classes = max(len(start.classes), len(active.classes))
         train = _with(lessons, self._split.train)
-        self._pixels = sum(one.vouchings.count for one in train)
-        self._pupil = Pupil(start, train, settings)
+        pixels = sum(one.vouchings.count for one in train)
+        self._budget = Budget.of(settings, pixels, patch_size(start, settings))
+        self._pupil = Pupil(start, train, settings, self._budget.steps)
 
     def run(self, should_stop: Callable[[], bool] | None = None) -> Iterator[TeachReport]:
         before = self._judged(self._active, self._meaning)
@@ -178,12 +182,11 @@ class _Teacher:
 
     def _steps(self) -> Iterator[TeachReport]:
         started = looked = judged = self._seconds
-        budget = Budget.of(self._settings, self._pixels, self._pupil.patch, started)
-        step, progress = 0, 0.0
+        budget, step, progress = self._budget, 0, 0.0
         while progress < 1:
             loss = self._pupil.step(progress)
             step += 1
-            progress = budget.progress(step, self._seconds - started)
+            progress = budget.progress(step, started, self._seconds)
             report = TeachReport(step, budget.epoch(step), progress, self._seconds, loss)
             if self._pupil.is_stuck:
                 yield report

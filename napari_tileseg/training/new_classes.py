@@ -53,7 +53,7 @@ def with_classes(
         If its number of outputs cannot be changed.
     """
     old = network.spec
-    became = _by_name(old.classes, classes) if meaning is None else tuple(meaning)
+    became = _became(old.classes, classes, meaning)
     if became == tuple(range(len(classes))):
         return replace(network, spec=replace(old, classes=tuple(classes)))
     if network.architecture is None or old.task is Task.MULTILABEL:
@@ -61,6 +61,11 @@ def with_classes(
             f"'{old.name}' has {len(old.classes)} classes, and it cannot be given other ones. "
             "Remove the classes that were added or merged, or choose another model."
         )
+    if len(classes) == old.n_outputs:
+        # which weights belong to classes shows where sizes differ: by way of one class more
+        spare = replace(classes[0], name=f"not {classes[0].name}")
+        wider = with_classes(network, (*classes, spare), became)
+        return with_classes(wider, classes, (*range(len(classes)), -1))
     recipe = _recipe(network.architecture, len(classes))
     module = registry.build(recipe)
     from_rows = [[k for k, new in enumerate(became) if new == c] for c in range(len(classes))]
@@ -70,12 +75,25 @@ def with_classes(
     return replace(network, module=module, spec=spec, architecture=recipe)
 
 
+def brings_new(
+    network: Network, classes: Sequence[ClassInfo], meaning: Sequence[int] | None = None
+) -> bool:
+    """Say whether one of the classes is none that a network knows; see `with_classes`."""
+    return not set(range(len(classes))) <= set(_became(network.spec.classes, classes, meaning))
+
+
 def for_labels(classes: Sequence[ClassInfo], vouchings: Vouchings) -> tuple[ClassInfo, ...]:
     """Return classes, and as many more as the labels that are vouched for need."""
     more = default_classes(vouchings.highest + 1)[len(classes) :]
     taken = {one.name for one in classes}
     named = (replace(one, name=f"new {one.name}") if one.name in taken else one for one in more)
     return (*classes, *named)
+
+
+def _became(
+    old: Sequence[ClassInfo], new: Sequence[ClassInfo], meaning: Sequence[int] | None
+) -> tuple[int, ...]:
+    return _by_name(old, new) if meaning is None else tuple(meaning)
 
 
 def _by_name(old: Sequence[ClassInfo], new: Sequence[ClassInfo]) -> tuple[int, ...]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_tileseg.errors import NetworkError, SettingsError
-from napari_tileseg.settings import ClassWeights, Layers, TeachSettings, What
+from napari_tileseg.settings import What
 from napari_tileseg.training.anchor import Anchor
 from napari_tileseg.training.augment import Augmentation
 from napari_tileseg.training.drawing import Points, VouchedSampler
 from napari_tileseg.training.layers import freeze_norms, let_change, parts_of
 from napari_tileseg.training.learner import PATIENCE, Learner, rate
 from napari_tileseg.training.losses import balanced_weights
+from napari_tileseg.training.pace import learning_rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,34 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_tileseg.engine.network import Network
+    from napari_tileseg.settings import ClassWeights, TeachSettings
     from napari_tileseg.training.lessons import Lesson
 
 _PATCH_PX = 256
 
 _HEAD_FIRST = 0.1
 """For this share of the time only the head learns, so that it suits before the rest follows."""
-
-
-@dataclass(frozen=True)
-class _Pace:
-    """How far a step goes at its highest, in the head, the decoder and the encoder."""
-
-    head: float
-    decoder: float
-    encoder: float
-
-    def of(self, rate: float | None, layers: Layers) -> tuple[float, ...]:
-        """Return a rate for each part that may change; `rate` is that of the head."""
-        factor = 1.0 if rate is None else rate / self.head
-        parts = {Layers.HEAD: 1, Layers.DECODER: 2, Layers.ALL: 3}[layers]
-        return tuple(factor * one for one in (self.head, self.decoder, self.encoder)[:parts])
-
-
-_PACES = {
-    What.NEW_DETAILS: _Pace(head=9e-4, decoder=3e-4, encoder=1e-4),
-    What.WHOLE_MODEL: _Pace(head=9e-4, decoder=6e-4, encoder=6e-4),
-}
-"""What an encoder has learnt from thousands of images a few regions cannot teach it again."""
 
 
 class Pupil:
@@ -63,22 +42,25 @@ class Pupil:
         What it learns from.
     settings
         What may change, how fast, and so on.
+    steps
+        How many there are going to be.
 
     Attributes
     ----------
-    patch
-        The side of what it answers for at once, in pixels.
     precision
         The number format it computes in.
     """
 
-    def __init__(self, start: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
-        self.patch = _patch_size(start, settings)
+    def __init__(
+        self, start: Network, lessons: Sequence[Lesson], settings: TeachSettings, steps: int
+    ) -> None:
         self._settings = settings
+        self._patch = patch_size(start, settings)
         self._margin = start.spec.margin
         self._learner = Learner(start, settings, settings.device, settings.precision)
         self._learner.class_weights = _class_weights(lessons, start, settings.class_weights)
         self.precision = self._learner.precision
+        self._rates = learning_rates(settings, steps)
         self._choose_weights(start.spec.n_outputs)
         self._augmentation = Augmentation(strength=settings.augmentation)
         self._generator = torch.Generator().manual_seed(settings.seed)
@@ -130,12 +112,9 @@ class Pupil:
 
     def _choose_weights(self, n_outputs: int) -> None:
         """Make the optimiser, for the weights that may change."""
-        settings, module = self._settings, self._learner.module
+        module = self._learner.module
         freeze_norms(module)
         parts = parts_of(module, n_outputs)
-        self._rates = _PACES[settings.what].of(
-            settings.learning_rate, settings.layers or Layers.ALL
-        )
         chosen = (parts.head, parts.decoder, parts.encoder)[: len(self._rates)]
         self._head = parts.head
         self._names = [name for names in chosen for name in names]
@@ -144,13 +123,15 @@ class Pupil:
         self._optimiser = torch.optim.AdamW(
             [{"params": [weights[name] for name in names]} for names in chosen], weight_decay=0.0
         )
-        self._learner.anchor = Anchor(module, settings.anchor)
+        # a head that has to tell other things apart has no home to be held near
+        free = parts.head if self._settings.what is What.WHOLE_MODEL else ()
+        self._learner.anchor = Anchor(module, self._settings.anchor, free)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         device = self._learner.device
-        whole = self.patch + 2 * self._margin
+        whole = self._patch + 2 * self._margin
         images, masks = self._sampler.draw(
-            self._settings.batch, self.patch, self._augmentation.margin
+            self._settings.batch, self._patch, self._augmentation.margin
         )
         images, masks = self._augmentation(
             images.to(device), masks.to(device), whole, self._generator
@@ -166,7 +147,14 @@ def _class_weights(
     return balanced_weights(masks, len(network.classes), kind)
 
 
-def _patch_size(network: Network, settings: TeachSettings) -> int:
+def patch_size(network: Network, settings: TeachSettings) -> int:
+    """Return the side of what a network answers for at once, in pixels.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be what a person wants.
+    """
     spec = network.spec
     wanted = settings.patch or min(_PATCH_PX, spec.tile)
     size = max(wanted // spec.stride, 1) * spec.stride

@@ -18,20 +18,19 @@ def test_another_look_of_things_takes_longer() -> None:
 
 def test_a_person_who_counts_epochs_gets_just_those() -> None:
     settings = TeachSettings(epochs=3, batch=2)
-    budget = Budget.of(settings, 4 * PLACE, 256, 0.0)
+    budget = Budget.of(settings, 4 * PLACE, 256)
     assert (budget.epoch_steps, budget.steps) == (2, 6)
     assert [budget.epoch(step) for step in (1, 2, 3, 6)] == [1, 1, 2, 3]
 
 
 def test_time_is_the_end_whatever_there_is_left_to_learn() -> None:
-    budget = Budget.of(TeachSettings(minutes=1), 1000 * PLACE, 256, 20.0)
-    assert budget.seconds == 40.0
-    assert budget.progress(1, 40.0) == 1.0
-    assert 0.49 < budget.progress(1, 20.0) < 0.51
+    budget = Budget.of(TeachSettings(minutes=1), 1000 * PLACE, 256)
+    assert budget.progress(1, started=20.0, now=60.0) == 1.0
+    assert 0.49 < budget.progress(1, started=20.0, now=40.0) < 0.51
 
 
-@given(st.integers(1, 10**6), st.floats(0, 1e5), st.integers(1, 10**9))
-def test_progress_is_a_share(step: int, seconds: float, pixels: int) -> None:
-    budget = Budget.of(TeachSettings(), pixels, 256, 1e6)
-    assert 0 < budget.progress(step, seconds) <= 1
-    assert budget.progress(budget.steps, 0.0) == 1
+@given(st.integers(1, 10**6), st.floats(0, 1e5), st.floats(0, 1e5), st.integers(1, 10**9))
+def test_progress_is_a_share(step: int, started: float, took: float, pixels: int) -> None:
+    budget = Budget.of(TeachSettings(), pixels, 256)
+    assert 0 < budget.progress(step, started, started + took) <= 1
+    assert budget.progress(budget.steps, started, started) == 1
