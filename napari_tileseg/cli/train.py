@@ -79,12 +79,18 @@ def add_parser(subparsers: Subparsers) -> None:
 def _add_start(parser: argparse.ArgumentParser) -> None:
     start = parser.add_argument_group("where to start")
     start.add_argument("--base", metavar="CKPT", help="go on from this model")
-    start.add_argument("--arch", help="or a new network [default: smp.Unet]")
+    start.add_argument(
+        "--arch",
+        nargs="+",
+        metavar=("NAME", "KEY=VALUE"),
+        help="or a new network, like: --arch flexible-unet upsampling=pixelshuffle; "
+        "'tileseg models' lists what there is [default: smp.Unet]",
+    )
     start.add_argument("--encoder", help="its encoder [default: timm-tf_efficientnet_lite0]")
     start.add_argument(
         "--encoder-weights",
         metavar="W",
-        help="lite0-package (ImageNet), none, or a file [default: none]",
+        help="imagenet (downloaded), lite0-package (ImageNet), none, or a file [default: none]",
     )
     start.add_argument(
         "--decoder-channels",
@@ -146,16 +152,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _start(args: argparse.Namespace) -> Start:
     from napari_tileseg.engine.spec import NormalisationKind
+    from napari_tileseg.models.arguments import read_arguments
     from napari_tileseg.training_job import Start
 
-    arguments: dict[str, Any] = {}
+    name, *more = args.arch or [None]
+    arguments: dict[str, Any] = read_arguments(more)
     if args.decoder_channels:
         arguments["decoder_channels"] = _whole_numbers(args.decoder_channels)
         arguments["encoder_depth"] = len(arguments["decoder_channels"])
     return Start(
         name=args.name or args.out.stem,
         base=args.base,
-        architecture=args.arch,
+        architecture=name,
         encoder=args.encoder,
         encoder_weights=args.encoder_weights,
         arguments=arguments,

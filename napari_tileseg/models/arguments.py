@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -64,6 +65,29 @@ class Argument:
             "required": self.required,
             "at_most": self.at_most,
         }
+
+
+def read_arguments(words: Iterable[str]) -> dict[str, Any]:
+    """Read arguments as a person writes them: classes=3, decoder_channels=[64,32], depth=4.
+
+    Raises
+    ------
+    SettingsError
+        If one is not of the form KEY=VALUE.
+    """
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise SettingsError(
+                f"'{word}' is not of the form KEY=VALUE. Write the arguments of a network like "
+                "upsampling=bilinear depth=3 decoder_channels=[64,32,16], without other spaces."
+            )
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = {"None": None, "True": True, "False": False}.get(value, value)
+    return found
 
 
 def with_defaults(arguments: Mapping[str, Any], documented: Iterable[Argument]) -> dict[str, Any]:

@@ -381,6 +381,27 @@ def test_an_architecture_that_is_not_there_is_said(train):
     assert "Did you mean" in err
 
 
+def test_an_architecture_takes_its_arguments(train, data):
+    code, _, err = train(
+        "--arch", "res-unet", "base_channels=4", "depth=2", "upsampling=pixelshuffle",
+        "--epochs", 1, "--patch", 64, "--batch", 2, start=(),
+    )  # fmt: skip
+    assert code == 0, err
+    assert load_model(data / "mine.safetensors").architecture.arguments == {
+        "in_channels": 1,
+        "classes": 2,
+        "base_channels": 4,
+        "depth": 2,
+        "upsampling": "pixelshuffle",
+    }
+
+
+def test_an_argument_without_a_value_is_wrong_use(train):
+    code, _, err = train("--arch", "res-unet", "depth", start=())
+    assert code == 2
+    assert "KEY=VALUE" in err
+
+
 def test_ctrl_c_keeps_the_best_so_far(train, data, monkeypatch):
     import napari_tileseg.training.train as module
 

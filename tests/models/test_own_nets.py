@@ -19,6 +19,7 @@ from napari_tileseg.models import registry
 from napari_tileseg.models.pretrained import load_encoder_weights
 from napari_tileseg.models.upsampling import upsampling_weights
 from napari_tileseg.settings import Mode, RunSettings
+from napari_tileseg.training.new_classes import with_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,3 +215,14 @@ def test_published_weights_of_torchvision_have_the_same_names() -> None:
 def test_a_wrong_argument_is_explained(name: str, arguments: dict, said: str) -> None:
     with pytest.raises(CheckpointError, match=said):
         registry.build(Architecture(name, arguments))
+
+
+@pytest.mark.parametrize("which", ["gated", "segnet", "fcn-8s", "apcnet"])
+def test_it_can_be_given_another_class(which: str) -> None:
+    network = network_of(which)
+    more = with_classes(network, default_classes(4))
+    tile = torch.rand(1, 2, 64, 64)
+    with torch.inference_mode():
+        before, after = network.logits(tile), more.logits(tile)
+    assert after.shape == (1, 4, 64, 64)
+    torch.testing.assert_close(after[:, :3], before)

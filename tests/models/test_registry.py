@@ -6,8 +6,9 @@ import torch
 
 from napari_tileseg.engine.global_context import modules_with_global_context
 from napari_tileseg.engine.spec import Architecture
-from napari_tileseg.errors import CheckpointError, TilesegError
+from napari_tileseg.errors import CheckpointError, SettingsError, TilesegError
 from napari_tileseg.models import libraries, registry
+from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
 
 SMALL = {"encoder_name": "resnet18", "in_channels": 2, "classes": 3}
@@ -161,3 +162,17 @@ def test_every_argument_of_a_decoder_is_documented_and_every_default_fits(name: 
         assert one.about
         assert one.about != "See the library."
         assert not one.choices or one.default in one.choices
+
+
+def test_arguments_are_read_as_a_person_writes_them() -> None:
+    words = ["classes=3", "upsampling=bilinear", "decoder_channels=[64,32]", "gates=True", "x=None"]
+    assert read_arguments(words) == {
+        "classes": 3,
+        "upsampling": "bilinear",
+        "decoder_channels": [64, 32],
+        "gates": True,
+        "x": None,
+    }
+    for wrong in ("depth", "=3", "depth="):
+        with pytest.raises(SettingsError, match="KEY=VALUE"):
+            read_arguments([wrong])
