@@ -173,12 +173,18 @@ class Controller:
         """Load bare weights into an architecture."""
         self._load(path, architecture, classes)
 
+    def choose_trusted(self, path: str) -> None:
+        """Load a file that runs code, because a person said that it may."""
+        self._load(path, None, None, trust=True)
+
     def _load(
         self,
         source: str,
         architecture: Architecture | None,
         classes: Sequence[str] | None,
         then: Callable[[], object] = lambda: None,
+        *,
+        trust: bool = False,
     ) -> None:
         if self._refuses("model"):
             return
@@ -187,7 +193,7 @@ class Controller:
             self._on_model_chosen()
             then()
 
-        self.models.load(source, architecture, classes, on_chosen)
+        self.models.load(source, architecture, classes, on_chosen, trust=trust)
 
     def choose_network(self, network: Network, origin: str) -> None:
         """Segment with a network that is in memory from now on."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.source import Source
     from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.models.recognised import Recognised
     from napari_tileseg.settings import Mode
 
 SAMPLE_MODEL = "cells"
@@ -58,12 +59,29 @@ def bundled_names() -> list[str]:
 
 
 def model(
-    source: str, architecture: Architecture | None = None, classes: Sequence[str] | None = None
+    source: str,
+    architecture: Architecture | None = None,
+    classes: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Network:
     """Load a model; imports torch and the libraries its architecture comes from."""
     from napari_tileseg.io.checkpoints import load_model
 
-    return load_model(source, architecture=architecture, classes=classes)
+    return load_model(source, architecture=architecture, classes=classes, trust=trust)
+
+
+def look(path: str) -> list[Recognised] | None:
+    """Tell what bare weights may belong to; None if a file says so itself."""
+    from napari_tileseg.io.checkpoints import look as look_at
+
+    return look_at(path)
+
+
+def assumptions(network: Network) -> str:
+    """Return what bare weights did not tell, in one sentence; empty if nothing was assumed."""
+    from napari_tileseg.io.bare_weights import ASSUMED
+
+    return str(network.provenance.get(ASSUMED, ""))
 
 
 def probe(network: Network, mode: Mode) -> None:

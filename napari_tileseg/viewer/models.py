@@ -8,6 +8,7 @@ from weakref import WeakSet
 
 from psygnal import Signal
 
+from napari_tileseg.errors import NotTrustedError, TilesegError
 from napari_tileseg.settings import Mode
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.recent import recent_models, remember_model
@@ -35,9 +36,15 @@ class Models:
     ----------
     listed
         Emits the names of the bundled models, and the paths used lately.
+    looked
+        Emits a path, and what its bare weights may belong to; None if it says so itself.
+    distrusted
+        Emits a path, and why it is not opened before somebody says that it is to be trusted.
     """
 
     listed = Signal(object, object)
+    looked = Signal(str, object)
+    distrusted = Signal(str, str)
 
     def __init__(self, session: Session, tasks: Tasks) -> None:
         self._session = session
@@ -55,6 +62,8 @@ class Models:
         architecture: Architecture | None,
         classes: Sequence[str] | None,
         on_chosen: Callable[[], object],
+        *,
+        trust: bool = False,
     ) -> None:
         """Load a bundled model, a file or a folder, and make it the model of the session.
 
@@ -66,6 +75,8 @@ class Models:
             What bare weights belong to; None for files that say it themselves.
         on_chosen
             Called when the session has the model; not if it cannot be loaded.
+        trust
+            Whether a person said that the file may run code.
         """
         self._session.start_loading(source)
         self._newest_load += 1
@@ -79,14 +90,33 @@ class Models:
                 self.refresh()
             self._session.set_model(network, source)
             on_chosen()
+            assumed = loading.assumptions(network)
+            if assumed:
+                self._session.tell(assumed)
             self.measure_if_needed()
 
         def on_failed(error: BaseException) -> None:
-            if number == self._newest_load:
-                self._session.fail_loading(error)
+            if number != self._newest_load:
+                return
+            self._session.fail_loading(error)
+            if isinstance(error, NotTrustedError):
+                self.distrusted.emit(source, str(error))
 
         self._tasks.start(
-            lambda: loading.model(source, architecture, classes), on_loaded, on_failed
+            lambda: loading.model(source, architecture, classes, trust), on_loaded, on_failed
+        )
+
+    def look(self, path: str) -> None:
+        """Find out in the background what bare weights belong to, to ask for the rest only."""
+
+        def on_failed(error: BaseException) -> None:
+            if isinstance(error, NotTrustedError):
+                self.distrusted.emit(path, str(error))
+            elif isinstance(error, TilesegError):
+                self._session.report(error)
+
+        self._tasks.start(
+            lambda: loading.look(path), lambda found: self.looked.emit(path, found), on_failed
         )
 
     def measure_if_needed(self) -> None:

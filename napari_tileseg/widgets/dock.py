@@ -112,6 +112,8 @@ class TiledSegmentation(Docked):
         self.image_panel.channel_axis_requested.connect(controller.choose_channel_axis)
         self.model_panel.model_requested.connect(controller.choose_model)
         self.model_panel.weights_requested.connect(controller.choose_weights)
+        self.model_panel.look_requested.connect(controller.models.look)
+        self.model_panel.trust_requested.connect(controller.choose_trusted)
         self.model_panel.channels_requested.connect(controller.choose_channels)
         self.run_panel.settings_requested.connect(controller.choose_settings)
         self.run_panel.run_requested.connect(controller.run)
@@ -152,6 +154,8 @@ class TiledSegmentation(Docked):
             (self.session.changed, self.show_view),
             (self.controller.chosen.listed, self.image_panel.show_layers),
             (self.controller.models.listed, self.model_panel.show_models),
+            (self.controller.models.looked, self.model_panel.show_found),
+            (self.controller.models.distrusted, self.model_panel.ask_for_trust),
             (self.controller.devices_changed, self.run_panel.show_devices),
             (self.controller.review.overlay.toggled, self.class_list.show_overlay),
             (self.controller.devices_changed, self.teach_panel.show_devices),

@@ -11,18 +11,20 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVB
 from napari_tileseg.session.facts import micrometres
 from napari_tileseg.widgets.channel_rows import ChannelRows
 from napari_tileseg.widgets.text import Text, chips
+from napari_tileseg.widgets.trust_form import TrustForm
 from napari_tileseg.widgets.weights_form import WeightsForm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_tileseg.engine.spec import ModelSpec
+    from napari_tileseg.models.recognised import Recognised
     from napari_tileseg.session import View
 
-BARE_WEIGHTS = (".pt", ".pth")
+BARE_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
 """Files that hold weights without the network they belong to."""
 
-_FILES = "Models (*.safetensors *.pt *.pth)"
+_FILES = "Models (*.safetensors *.pt *.pth *.ckpt *.bin *.pt2)"
 
 
 class ModelPanel(QWidget):
@@ -30,6 +32,8 @@ class ModelPanel(QWidget):
 
     model_requested = Signal(str)
     weights_requested = Signal(str, object, object)
+    look_requested = Signal(str)
+    trust_requested = Signal(str)
     channels_requested = Signal(object)
 
     def __init__(self) -> None:
@@ -54,6 +58,8 @@ class ModelPanel(QWidget):
         self.channel_rows.channels_requested.connect(self.channels_requested)
         self.weights_form = WeightsForm()
         self.weights_form.weights_requested.connect(self.weights_requested)
+        self.trust_form = TrustForm()
+        self.trust_form.trust_requested.connect(self.trust_requested)
         self._lay_out()
         self._spec: ModelSpec | None = None
 
@@ -70,6 +76,7 @@ class ModelPanel(QWidget):
         layout.addLayout(buttons)
         for widget in (
             self.weights_form,
+            self.trust_form,
             self._expects,
             self._classes,
             self._note,
@@ -141,11 +148,28 @@ class ModelPanel(QWidget):
 
     def open(self, path: str) -> None:
         """Ask for a file or folder; for bare weights, ask first what network they belong to."""
+        self.trust_form.setVisible(False)
         if Path(path).suffix.lower() in BARE_WEIGHTS:
             self.weights_form.ask(path)
+            self.look_requested.emit(path)
         else:
             self.weights_form.setVisible(False)
             self.model_requested.emit(path)
+
+    def show_found(self, path: str, found: Sequence[Recognised] | None) -> None:
+        """Fill in what the weights told; a file that says all about itself needs no question."""
+        if not self.weights_form.asks_about(path):
+            return
+        if found is None:
+            self.weights_form.setVisible(False)
+            self.model_requested.emit(path)
+        else:
+            self.weights_form.show_found(found)
+
+    def ask_for_trust(self, path: str, why: str) -> None:
+        """Ask whether a file may run code."""
+        self.weights_form.setVisible(False)
+        self.trust_form.ask(path, why)
 
 
 def _listed(names: Sequence[str]) -> str:

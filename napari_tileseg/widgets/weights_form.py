@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -17,7 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tileseg.engine.spec import Architecture
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_tileseg.models.recognised import Recognised
 
 
 class WeightsForm(QWidget):
@@ -28,9 +36,11 @@ class WeightsForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._path = ""
+        self._is_binary = False
         self._title = Text()
         self.architecture = QComboBox()
         self.architecture.setToolTip("The kind of network that these weights were saved from")
+        self.architecture.currentTextChanged.connect(self._on_architecture)
         self.encoder = QLineEdit("resnet34")
         self.encoder.setToolTip("The encoder inside it, by the name its library uses")
         self.channels = QSpinBox()
@@ -40,6 +50,12 @@ class WeightsForm(QWidget):
         self.classes = QLineEdit()
         self.classes.setPlaceholderText("background, cell")
         self.classes.setToolTip("The names of the classes in the order of the label values")
+        self.options = QLineEdit()
+        self.options.setPlaceholderText("upsampling=bilinear depth=3")
+        self.options.setToolTip(
+            "What else the network was built with, if it was not as usual, like\n"
+            "decoder_channels=[128,64,32,16,8]. 'tileseg models NAME' lists what there is."
+        )
         self.load = QPushButton("Load")
         self.load.setObjectName("plain")
         self.load.clicked.connect(self._on_load)
@@ -56,6 +72,7 @@ class WeightsForm(QWidget):
         form.addRow("Encoder", self.encoder)
         form.addRow("Channels", self.channels)
         form.addRow("Classes", self.classes)
+        form.addRow("Options", self.options)
         buttons = QHBoxLayout()
         buttons.addWidget(self.load, 1)
         buttons.addWidget(self.leave, 1)
@@ -71,13 +88,40 @@ class WeightsForm(QWidget):
         from napari_tileseg.models.registry import ARCHITECTURES
 
         self._path = path
+        self._is_binary = False
         if not self.architecture.count():
-            # the form asks for an encoder; the others need more than it can ask for
-            asked = [name for name, family in ARCHITECTURES.items() if family.has_encoder]
-            self.architecture.addItems(asked)
+            for name, family in ARCHITECTURES.items():
+                self.architecture.addItem(name, family.has_encoder)
+                row = self.architecture.count() - 1
+                self.architecture.setItemData(row, family.summary, Qt.ItemDataRole.ToolTipRole)
         self._title.say(f"{Path(path).name} holds weights only. What do they belong to?")
         self.setVisible(True)
         self.classes.setFocus()
+
+    def asks_about(self, path: str) -> bool:
+        """Tell whether this file still waits for an answer."""
+        return self._path == path and not self.isHidden()
+
+    def show_found(self, found: Sequence[Recognised]) -> None:
+        """Fill in what the weights told, and say in a sentence what they did not."""
+        name = Path(self._path).name
+        if len(found) != 1:
+            known = "fit several networks" if found else "fit no network that is known here"
+            self._title.say(f"The weights in {name} {known}. What do they belong to?")
+            return
+        (one,) = found
+        outputs = one.arguments.get("classes", 1)
+        self._is_binary = outputs == 1
+        self.architecture.setCurrentText(one.name)
+        self.encoder.setText(one.arguments.get("encoder_name", ""))
+        self.channels.setValue(one.arguments.get("in_channels", 3))
+        if not self.classes.text():
+            classes = [f"class {number}" for number in range(1, max(outputs, 2))]
+            self.classes.setText(", ".join(["background", *classes]))
+        self._title.say(f"{name} is {one.in_words()}. {one.assumptions()}")
+
+    def _on_architecture(self) -> None:
+        self.encoder.setEnabled(bool(self.architecture.currentData()))
 
     def _on_load(self) -> None:
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
@@ -85,11 +129,16 @@ class WeightsForm(QWidget):
             self.classes.setFocus()
             self._title.say("Name the classes, in the order of the label values.")
             return
-        arguments = {
-            "encoder_name": self.encoder.text().strip(),
-            "in_channels": self.channels.value(),
-            "classes": len(names),
-        }
+        try:
+            more = read_arguments(self.options.text().split())
+        except SettingsError as error:
+            self.options.setFocus()
+            self._title.say(str(error))
+            return
+        outputs = 1 if self._is_binary and len(names) <= 2 else len(names)
+        arguments = {"in_channels": self.channels.value(), "classes": outputs, **more}
+        if self.encoder.isEnabled():
+            arguments.setdefault("encoder_name", self.encoder.text().strip())
         self.setVisible(False)
         architecture = Architecture(self.architecture.currentText(), arguments)
         self.weights_requested.emit(self._path, architecture, names)
