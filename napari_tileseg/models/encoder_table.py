@@ -75,9 +75,15 @@ def whole_encoders(names: Iterable[str]) -> Found:
 
 
 def as_json(features: Found, whole: Found) -> str:
-    """Return the content of the table."""
-    table = {"features": _names_by_mark(features), "whole": _names_by_mark(whole)}
-    return json.dumps(table, indent=0, sort_keys=True) + "\n"
+    """Return the content of the table, a line for each fingerprint."""
+    parts = {"features": _names_by_mark(features), "whole": _names_by_mark(whole)}
+    told = (
+        f"{json.dumps(kind)}: {{\n"
+        + ",\n".join(f"{json.dumps(mark)}: {json.dumps(one[mark])}" for mark in sorted(one))
+        + "}"
+        for kind, one in parts.items()
+    )
+    return "{" + ",\n".join(told) + "}\n"
 
 
 def _as_in_dpt(name: str) -> nn.Module:
