@@ -11,7 +11,15 @@ import numpy as np
 
 from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.pixels import noise
-from napari_tileseg.bench.runs import Watched, labels_and_logs, logs_of, planned, run_that_may_stop
+from napari_tileseg.bench.runs import (
+    TIE,
+    Watched,
+    labels_and_logs,
+    logs_of,
+    margins,
+    planned,
+    run_that_may_stop,
+)
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.predict import Focus, stream_plan
 from napari_tileseg.errors import Cancelled
@@ -29,8 +37,6 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.tiles import TileGrid
 
     Job = tuple[Plan, Source, Network]
-
-_LOGIT_BAR = 1e-5
 
 
 def measure(setup: Setup) -> Iterator[Figure]:
@@ -106,7 +112,7 @@ def _differing(name: str, one: Any, other: Any) -> Figure:
 
 def _batch(batch: int, one: Any, other: Any) -> Iterator[Figure]:
     worst = float(np.abs(one[1] - other[1]).max() / one[1].std())
-    flips, ties = one[0] != other[0], _margin(one[1]) < _LOGIT_BAR
+    flips, ties = one[0] != other[0], margins(one[1]) < TIE
     yield Figure(f"batch {batch} against 1: max|d| of log-probabilities / std", worst, "", 1e-5)
     yield Figure(
         f"batch {batch} against 1: flipped labels that are no ties",
@@ -115,11 +121,6 @@ def _batch(batch: int, one: Any, other: Any) -> Iterator[Figure]:
         0,
         note=f"{int(flips.sum())} labels differ in all",
     )
-
-
-def _margin(logs: NDArray[np.float32]) -> NDArray[np.float32]:
-    best = np.sort(logs, axis=0)
-    return np.asarray(best[-1] - best[-2])
 
 
 def _first_final(job: Job) -> Figure:

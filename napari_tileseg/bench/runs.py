@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.plan import Plan
 
 _TINY = 1e-7
+TIE = 1e-5
+"""Where the two best log-probabilities are nearer to each other, either label is as good."""
 
 
 def planned(image: Any, network: Network, **settings: Any) -> tuple[Source, Plan]:
@@ -68,6 +70,12 @@ def labels_and_logs(
 def logs_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return log-probabilities; what is below 1e-7 counts as 1e-7."""
     return np.asarray(np.log(np.maximum(probabilities, _TINY)), np.float32)
+
+
+def margins(logs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how much the best of (C, H, W) log-probabilities is ahead of the second, (H, W)."""
+    best = np.partition(logs, -2, axis=0)
+    return np.asarray(best[-1] - best[-2])
 
 
 def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
