@@ -87,7 +87,7 @@ def recognise(path: Path) -> Format:
             f"'{path}' cannot be opened ({error.strerror}). Check that you may read it."
         ) from error
     if found in RUNS_CODE:
-        raise NotTrustedError(f"'{path.name}' {found.value} {IF_TRUSTED}")
+        raise NotTrustedError(f"'{path.name}' {found.value}. {IF_TRUSTED}")
     if found not in _READABLE:
         raise CheckpointError(f"'{path.name}' {found.value}")
     return found

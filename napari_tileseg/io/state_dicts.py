@@ -162,7 +162,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
     return NotTrustedError(
         f"'{path.name}' holds {holds}; opening it would run code that the file names ({named}), "
         "so it was not opened. Where it was trained, save the weights alone: "
-        f"torch.save(model.state_dict(), 'weights.pt') {IF_TRUSTED}"
+        f"torch.save(model.state_dict(), 'weights.pt'). {IF_TRUSTED}"
     )
 
 

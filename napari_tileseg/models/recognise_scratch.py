@@ -247,9 +247,10 @@ def _unseen(*, learnt: bool) -> tuple[Unseen, ...]:
         *ways,
         Unseen(
             "skip_first",
-            "whether skips come before or after what is upsampled",
+            "whether skips come before what is upsampled",
             True,
             (True, False),
         ),
         Unseen("activation", "its activation", "relu", ACTIVATIONS),
+        Unseen("", "whether its convolutions are padded", True),
     )

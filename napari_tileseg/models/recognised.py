@@ -19,7 +19,7 @@ class Unseen:
     Attributes
     ----------
     argument
-        The argument of the architecture that says it.
+        The argument of the architecture that says it; empty if it can be nothing else here.
     words
         What it is, in words for a person.
     assumed
@@ -78,7 +78,7 @@ class Recognised:
             for one in self.unseen
             if one.argument not in given
         ]
-        told.append("which intensities it expects (those usual for its encoder are assumed)")
+        told.append("which intensities it expects (the usual ones are assumed)")
         if not named:
             told.append("what its classes are called")
         listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
