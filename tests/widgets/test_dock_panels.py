@@ -16,6 +16,7 @@ from napari_tileseg.io.labels import read_labels
 from napari_tileseg.session import State
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.hotkeys import ACTIONS
+from napari_tileseg.widgets.weights_form import WeightsForm
 
 
 def click(button):
@@ -139,6 +140,32 @@ def test_bare_weights_ask_for_their_network_in_the_dock(dock, qtbot, tmp_path):
     assert asked_path == path
     assert architecture.arguments == {"encoder_name": "resnet18", "in_channels": 1, "classes": 2}
     assert names == ["background", "cell"]
+
+
+def test_the_form_for_bare_weights_knows_every_architecture_and_its_options(qtbot):
+    form = WeightsForm()
+    qtbot.addWidget(form)
+    form.ask("weights.pt")
+    asked = []
+    form.weights_requested.connect(lambda *values: asked.append(values))
+    assert form.encoder.isEnabled()
+    form.architecture.setCurrentText("segnet")
+    assert not form.encoder.isEnabled()
+    form.classes.setText("background, cell")
+    form.options.setText("pooling")
+    click(form.load)
+    assert not asked
+    assert "KEY=VALUE" in form._title.text()
+    form.options.setText("pooling=average base_channels=16")
+    click(form.load)
+    architecture = asked[0][1]
+    assert architecture.name == "segnet"
+    assert architecture.arguments == {
+        "in_channels": 3,
+        "classes": 2,
+        "pooling": "average",
+        "base_channels": 16,
+    }
 
 
 def test_a_click_on_a_class_takes_the_brush_for_it(viewer, finished):
