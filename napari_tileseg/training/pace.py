@@ -11,7 +11,7 @@ from napari_tileseg.settings import Layers, What
 if TYPE_CHECKING:
     from napari_tileseg.settings import TeachSettings
 
-_FEWEST, _MOST = 40, 400
+_FEWEST, _MOST = 40, 160
 _DEPTH = {Layers.HEAD: 1, Layers.DECODER: 2, Layers.ALL: 3}
 
 
@@ -36,7 +36,7 @@ def learning_rates(settings: TeachSettings, steps: int) -> tuple[float, ...]:
 
     The chance in small batches moves weights about in proportion to the rate times the root of
     the number of steps; automatic rates fall with that root, so that it stays the same, while
-    what all batches have in common goes further with every step. From 400 steps on they stay:
+    what all batches have in common goes further with every step. From 160 steps on they stay:
     who has vouched for so much wants it learnt, and time may be up before all steps are taken.
 
     Parameters

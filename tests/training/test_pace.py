@@ -10,9 +10,9 @@ def test_the_deeper_in_a_network_the_less_it_changes() -> None:
 
 
 def test_more_steps_are_smaller_ones_and_go_further_all_together() -> None:
-    few, many = (learning_rates(TeachSettings(), steps)[0] for steps in (100, 400))
+    few, many = (learning_rates(TeachSettings(), steps)[0] for steps in (40, 160))
     assert many == pytest.approx(few / 2)
-    assert 400 * many > 100 * few
+    assert 160 * many > 40 * few
 
 
 def test_much_to_learn_from_is_not_learnt_ever_more_slowly() -> None:
