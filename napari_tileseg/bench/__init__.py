@@ -27,11 +27,13 @@ BENCHMARKS = {
     "interruption": "killed at random moments and gone on with; short of memory",
     "order": "the same result in any order, after any stop, with any batch size",
     "volume": "100 classes in a volume, against MONAI (its issue #6427)",
+    "context": "xT: what it knows that tiles alone cannot, order, memory beyond its bank",
+    "context_huge": "xT on 29,000 x 25,000 px; takes long, so it runs only if named",
     "latency": "time to the first labels in the middle of an image",
 }
 """Name and summary of every benchmark, in the order in which they run."""
 
-ON_REQUEST = ("memory20",)
+ON_REQUEST = ("memory20", "context_huge")
 """Those that take more than half an hour, and run only if they are named."""
 
 

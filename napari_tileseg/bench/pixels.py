@@ -38,12 +38,12 @@ def mirrored(pixels: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 class Endless:
-    """A uint8 image (side, side) whose pixels are made from their place when they are read."""
+    """A uint8 image (rows, columns) whose pixels are made from their place when they are read."""
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, side: int) -> None:
-        self.shape = (side, side)
+    def __init__(self, rows: int, columns: int | None = None) -> None:
+        self.shape = (rows, rows if columns is None else columns)
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
         rows, columns = (

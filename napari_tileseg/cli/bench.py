@@ -38,7 +38,10 @@ def add_parser(subparsers: Subparsers) -> None:
         example="tileseg bench --quick\ntileseg bench overhead peers --json figures.json",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which benchmarks [default: all but memory20]"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which benchmarks [default: all but {' and '.join(ON_REQUEST)}]",
     )
     parser.add_argument(
         "--quick",

@@ -19,6 +19,9 @@ from napari_tileseg.models.xt_views import Far, View, far_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_FAINT = 0.1
+"""At first tokens say where they lie fainter than what they show; how loud it gets is learnt."""
+
 _RANDOM_CELLS = 1024
 """In training a crop lies at a random place of so many cells: where it comes from is not known."""
 
@@ -73,6 +76,7 @@ class ContextEncoder(nn.Module):
         self.view = view
         self.dim = dim
         self.enter = nn.Sequential(nn.RMSNorm(channels), nn.Linear(channels, dim))
+        self.loudness = nn.Parameter(torch.tensor(_FAINT))
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(blocks))
         last = nn.Linear(dim, channels)
         nn.init.zeros_(last.weight)
@@ -178,7 +182,8 @@ class _Rows:
         tokens = self._regions.row(row)
         if self._origin is None:
             return tokens
-        return tokens + self._places(row, tokens.shape[1], tokens.device).to(tokens.dtype)
+        found = self._places(row, tokens.shape[1], tokens.device) * self._encoder.loudness
+        return tokens + found.to(tokens.dtype)
 
     def offered(self, row: int) -> torch.Tensor:
         """Return keys and values (B, columns, tokens, 2 dim)."""
