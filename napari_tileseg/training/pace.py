@@ -25,7 +25,7 @@ class _Pace:
 
 
 _PACES = {
-    What.NEW_DETAILS: _Pace(head=6e-4, decoder=2e-4, encoder=7e-5),
+    What.NEW_DETAILS: _Pace(head=9e-4, decoder=3e-4, encoder=1e-4),
     What.WHOLE_MODEL: _Pace(head=3e-3, decoder=6e-4, encoder=6e-4),
 }
 """What an encoder has learnt from thousands of images a few regions cannot teach it again."""
