@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Labels = NDArray[np.uint8]
 
 _ENCODER = "tu-test_resnet"
-_STEPS, _FEW_STEPS = 400, 3
+_STEPS, _FEW_STEPS = 240, 3
 _TESTED, _FEW_TESTED = 48, 4
 _FAR_SEED = 1_000_000
 """Images that are tested on begin here; no training comes that far."""

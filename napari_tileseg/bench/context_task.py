@@ -22,7 +22,7 @@ ROWS, COLUMNS = 1, 7
 
 CLASSES = 3
 
-_MARKER_PX, _STRIPE_PX = 24, 2
+_MARKER_PX, _STRIPE_PX = 24, 4
 _CONTRAST = 1.5
 _RADIUS_PX = 5
 _OBJECTS = 4
@@ -31,7 +31,7 @@ _AWAY = 4
 """Between the tile of the marker and those of the objects lie so many tiles."""
 
 _BATCH = 16
-_RATE = 2e-3
+_RATE = 3e-3
 _WEIGHTS = (0.05, 1.0, 1.0)
 """Nearly all pixels are background."""
 

@@ -130,8 +130,8 @@ class ContextEncoder(nn.Module):
         for row in range(n_rows):
             tokens = reader.tokens(row)
             if far is not None and not far.pooled:
-                seen = block(tokens.flatten(1, 2), far.offered)
-                yield torch.unflatten(seen, 1, tokens.shape[1:3])
+                # a whole row at a time would need memory for each of its tokens with each other
+                yield torch.stack([block(one, far.offered) for one in tokens.unbind(1)], dim=1)
                 continue
             answers = [
                 self._region(block, tokens[:, column], reader, (row, column), far, regions.shape)
