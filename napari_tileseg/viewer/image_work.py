@@ -125,7 +125,7 @@ class ImageWork:
         layers = labels_of(viewer, self._key)
         for saver in list(self._savers):
             saver.look()
-            if saver.layer not in layers and (self.is_read_only or not saver.is_dirty):
+            if saver.layer not in layers and (self.is_read_only or self._is_saved(saver)):
                 self._let_go(saver)
         followed = [saver.layer for saver in self._savers]
         for layer in layers:
@@ -134,6 +134,10 @@ class ImageWork:
         for saver in self._savers:
             if self.project is not None and (saver.number == 0 or saver.is_renumbered):
                 self._give_number(saver, self.project)
+
+    def _is_saved(self, saver: Saver) -> bool:
+        """Whether all of a layer is on disk; what is just being written may fail to get there."""
+        return not saver.is_dirty and all(one.sheet != saver.number for one in self.in_flight)
 
     def _take_up(self, layer: SegmentationLabels) -> None:
         saver = Saver(layer)

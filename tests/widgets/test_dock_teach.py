@@ -206,7 +206,7 @@ def test_one_painted_spot_teaches_and_nothing_is_claimed(ready, truth, qtbot):
 
 def test_cancel_ends_soon_and_what_was_learnt_is_compared(ready, truth, qtbot):
     teaching = ready.controller.teaching
-    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=None, minutes=30))
+    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
     review(ready, truth, qtbot)
     click(ready.teach_panel.teach)
     qtbot.waitUntil(lambda: len(ready.session.view.teach.points) > 5, timeout=30_000)
@@ -218,7 +218,7 @@ def test_cancel_ends_soon_and_what_was_learnt_is_compared(ready, truth, qtbot):
 
 def test_while_it_learns_runs_use_the_model_in_use_and_no_other_can_be_chosen(ready, truth, qtbot):
     teaching, old = ready.controller.teaching, ready.session.network
-    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=None, minutes=30))
+    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
     review(ready, truth, qtbot)
     before = layer_of(ready).data.copy()
     click(ready.teach_panel.teach)
@@ -237,7 +237,7 @@ def test_what_it_thinks_and_would_change_are_layers_of_their_own_that_can_be_hid
     ready, viewer, truth, qtbot
 ):
     teaching = ready.controller.teaching
-    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=None, minutes=30))
+    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
     review(ready, truth, qtbot)
     before = layer_of(ready).data.copy()
     click(ready.teach_panel.teach)
@@ -310,7 +310,7 @@ def test_a_second_image_of_the_viewer_teaches_too(ready, viewer, image, truth, q
 
 def test_closing_the_dock_while_it_learns_ends_it(ready, truth, qtbot):
     teaching = ready.controller.teaching
-    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=None, minutes=30))
+    teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
     review(ready, truth, qtbot)
     click(ready.teach_panel.teach)
     qtbot.waitUntil(lambda: len(ready.session.view.teach.points) > 2, timeout=30_000)
