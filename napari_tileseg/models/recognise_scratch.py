@@ -228,7 +228,7 @@ def _pairs(convolutions: list[_Layer]) -> list[list[int]]:
 
 def _named(part: str, convolutions: list[_Layer], norms: list[_Layer]) -> dict[str, str]:
     """Return the names that layers have in `ScratchUnet`, each with the one in the file."""
-    sources = {}
+    sources: dict[str, str] = {}
     for index, one in enumerate(convolutions):
         place = f"{part}.{index // 2}.{3 * (index % 2)}"
         sources |= {f"{place}.{kind}": f"{one.name}.{kind}" for kind in one.tensors}

@@ -243,7 +243,7 @@ def test_it_is_trained_end_to_end():
         ({"attention": "mamba"}, "memory"),
         ({"encoder_name": "tu-nothing"}, "no encoder"),
         ({"blocks": 0}, "blocks"),
-        ({"regoin": 64}, "Did you mean 'region'"),
+        ({"regions": 64}, "Did you mean 'region'"),
     ],
 )
 def test_wrong_arguments_are_told(wrong, said):
