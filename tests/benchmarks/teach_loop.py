@@ -28,6 +28,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from annotator import Annotator
+from places import PLACE_PX, places
 from viewer_streaming import click, spin_until
 
 from napari_tileseg.io.checkpoints import load_model
@@ -36,7 +37,6 @@ from napari_tileseg.training.metrics import Confusion
 from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.viewport import visible_region
 
-PLACE_PX, GAP_PX = 256, 32
 WINDOW, SMALL_WINDOW = (1500, 950), (1260, 640)
 """While there is much to draw the window is smaller: a canvas without a GPU is slow to paint."""
 GAIN, AGREEMENT, SMALL_S = 0.02, 0.99, 30
@@ -91,20 +91,6 @@ def read(folder: Path, name: str) -> np.ndarray:
     path = next(one for one in sorted(folder.iterdir()) if one.stem == name)
     with open_image(path) as opened:
         return np.asarray(opened.levels[0])
-
-
-def places(shape: tuple[int, int], seed: int, count: int) -> list[tuple[slice, slice]]:
-    """Choose squares that lie apart from one another."""
-    random, found = np.random.default_rng(seed), []
-    for number in range(10_000):
-        if number % 100 == 0:
-            found = []  # the first ones may have left no room for another
-        y, x = (int(random.integers(0, size - PLACE_PX + 1)) for size in shape)
-        if all(max(abs(y - b), abs(x - a)) >= PLACE_PX + GAP_PX for b, a in found):
-            found.append((y, x))
-        if len(found) == count:
-            return [(slice(y, y + PLACE_PX), slice(x, x + PLACE_PX)) for y, x in found]
-    raise SystemExit(f"There is no room for {count} places.")
 
 
 class Case:
