@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QMenu
 from napari_tileseg.engine.spec import default_colour
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtpy.QtGui import QAction
     from qtpy.QtWidgets import QWidget
 
@@ -61,10 +63,10 @@ class ClassMenu(QMenu):
         for part in (self.colours, self.merges, self.deletes):
             self.addMenu(part)
 
-    def _add(self, text: str, do: object, to: QMenu) -> QAction:
+    def _add(self, text: str, do: Callable[[], object], to: QMenu) -> QAction:
         action = to.addAction(text)
         assert action is not None, "a menu makes the action it is asked for"
-        action.triggered.connect(lambda: do())  # type: ignore[operator]
+        action.triggered.connect(lambda: do())  # not whether it is checked
         return action
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from napari_tileseg.session import Notice, Severity
+from napari_tileseg.widgets.button import link_button
 from napari_tileseg.widgets.style import restyle
 from napari_tileseg.widgets.text import breakable
 
@@ -33,9 +34,11 @@ class NoticeArea(QFrame):
         self._text.setWordWrap(True)
         self._text.setTextFormat(Qt.TextFormat.PlainText)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.copy_button = _link("Copy details", "Copy a report to send to somebody who can help")
+        self.copy_button = link_button(
+            "Copy details", "Copy a report to send to somebody who can help"
+        )
         self.copy_button.clicked.connect(self._on_copy)
-        self.dismiss_button = _link("Dismiss", "Hide this message")
+        self.dismiss_button = link_button("Dismiss", "Hide this message")
         self.dismiss_button.clicked.connect(self.dismiss_requested)
         buttons = QHBoxLayout()
         buttons.setSpacing(14)
@@ -72,11 +75,3 @@ class NoticeArea(QFrame):
         if self._shown is not None and clipboard is not None:
             clipboard.setText(f"{self._shown.text}\n\n{self._shown.details}")
             self.copy_button.setText("Copied")
-
-
-def _link(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName("link")
-    button.setToolTip(tooltip)
-    button.setCursor(Qt.CursorShape.PointingHandCursor)
-    return button

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
+from napari_tileseg.widgets.button import link_button
 from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.style import restyle
 from napari_tileseg.widgets.text import breakable
@@ -33,9 +34,9 @@ class ProjectBar(QFrame):
         self._text = QLabel()
         self._text.setWordWrap(True)
         self._text.setTextFormat(Qt.TextFormat.PlainText)
-        self.go_on = _link("Bring back the labels, classes, model and settings of then")
+        self.go_on = link_button("", "Bring back the labels, classes, model and settings of then")
         self.go_on.clicked.connect(self.go_on_requested)
-        self.decline = _link("Leave that folder as it is; nothing in it is lost")
+        self.decline = link_button("", "Leave that folder as it is; nothing in it is lost")
         self.decline.clicked.connect(self.decline_requested)
         self.notice = self._lay_out_notice()
         self._saved = Line(elide=Qt.TextElideMode.ElideMiddle)
@@ -106,11 +107,3 @@ class ProjectBar(QFrame):
         )
         if chosen:
             self.save_as_requested.emit(chosen)
-
-
-def _link(tooltip: str) -> QPushButton:
-    button = QPushButton()
-    button.setObjectName("link")
-    button.setToolTip(tooltip)
-    button.setCursor(Qt.CursorShape.PointingHandCursor)
-    return button

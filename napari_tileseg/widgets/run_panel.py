@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_tileseg.session import State
 from napari_tileseg.settings import Mode, RunSettings
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.form import SettingsForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
 from napari_tileseg.widgets.step import Fold
@@ -52,9 +53,9 @@ class RunPanel(QWidget):
         self.form.settings_requested.connect(self._on_settings)
         self._estimate = Text("dim")
         self._problem = Text("warning")
-        self.run = _button("Run", "go", "Segment the image, beginning with what is on screen")
-        self.pause = _button("Pause", "plain", "Hold the run; what is there stays")
-        self.cancel = _button("Cancel", "plain", "End the run; what is there stays")
+        self.run = push_button("Run", "go", "Segment the image, beginning with what is on screen")
+        self.pause = push_button("Pause", "plain", "Hold the run; what is there stays")
+        self.cancel = push_button("Cancel", "plain", "End the run; what is there stays")
         self.run.clicked.connect(self._on_run)
         self.pause.clicked.connect(self.pause_requested)
         self.cancel.clicked.connect(self.cancel_requested)
@@ -140,10 +141,3 @@ class RunPanel(QWidget):
 
     def _on_settings(self, settings: RunSettings) -> None:
         self.settings_requested.emit(settings)
-
-
-def _button(text: str, role: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(role)
-    button.setToolTip(tooltip)
-    return button

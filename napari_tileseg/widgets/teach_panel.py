@@ -10,12 +10,12 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_tileseg.settings import TeachSettings
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.curve import Curve
 from napari_tileseg.widgets.form import SettingsForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
@@ -46,13 +46,13 @@ class TeachPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mark_view = _button(
+        self.mark_view = push_button(
             "Mark view as reviewed",
             "plain",
             "All labels on screen are right: they are kept through every run, learnt from, "
             "and a part of them judges what was learnt",
         )
-        self.mark_region = _button(
+        self.mark_region = push_button(
             "Mark region",
             "plain",
             "Then drag a rectangle around labels that are right, or click around them; "
@@ -64,8 +64,10 @@ class TeachPanel(QWidget):
         self.form: SettingsForm[TeachSettings] = SettingsForm(
             TeachSettings(), choices={"device": [("auto", "Automatic")]}
         )
-        self.teach = _button("Teach", "go", "Let the model learn what you corrected and reviewed")
-        self.cancel = _button(
+        self.teach = push_button(
+            "Teach", "go", "Let the model learn what you corrected and reviewed"
+        )
+        self.cancel = push_button(
             "Cancel", "plain", "End the learning; the best weights so far are kept and compared"
         )
         self.bar = ProgressBar()
@@ -75,7 +77,7 @@ class TeachPanel(QWidget):
         self.preview.setToolTip("Outlines over the labels, every few seconds; they change nothing")
         self.verdict = VerdictArea()
         self.versions = VersionList()
-        self.save = _button(
+        self.save = push_button(
             "Save model as …", "plain", "Write the model in use to a file that can be loaded again"
         )
         self._suggested = "model"
@@ -176,10 +178,3 @@ class TeachPanel(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(self, "Save model", name, "Models (*.safetensors)")
         if chosen:
             self.save_requested.emit(chosen)
-
-
-def _button(text: str, role: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(role)
-    button.setToolTip(tooltip)
-    return button

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.viewer.folder_training import FolderTrainer
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.curve import Curve
 from napari_tileseg.widgets.docked import Docked
 from napari_tileseg.widgets.epoch_table import EpochTable
@@ -55,12 +55,14 @@ class TrainFromFolders(Docked):
         )
         self._hint, self._summary = Text("dim"), Text("dim")
         self._problem, self._result, self._said = Text("warning"), Text(), Text("dim")
-        self.train = _button("Train", "go", "Read the folders and let a network learn from them")
-        self.cancel = _button("Cancel", "plain", "End it after this step; the best model stays")
+        self.train = push_button(
+            "Train", "go", "Read the folders and let a network learn from them"
+        )
+        self.cancel = push_button("Cancel", "plain", "End it after this step; the best model stays")
         self.bar, self._progress = ProgressBar(), QLabel()
         self.curve, self.table = Curve(), EpochTable()
-        self.use = _button("Use this model", "plain", "Segment with it in this window")
-        self.save = _button("Save as …", "plain", "Write it to a file that can be loaded again")
+        self.use = push_button("Use this model", "plain", "Segment with it in this window")
+        self.save = push_button("Save as …", "plain", "Write it to a file that can be loaded again")
         self._lay_out()
         self._connect()
         apply_style(self, viewer.theme)
@@ -169,10 +171,3 @@ class TrainFromFolders(Docked):
 
     def _on_theme(self, event: Any = None) -> None:
         apply_style(self, self._viewer.theme)
-
-
-def _button(text: str, role: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(role)
-    button.setToolTip(tooltip)
-    return button

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.text import Text
 
 
@@ -17,15 +18,13 @@ class TrustForm(QWidget):
         super().__init__()
         self._path = ""
         self.question = Text("warning")
-        self.leave = QPushButton("Leave it")
-        self.leave.setObjectName("plain")
-        self.leave.setToolTip("Do not open the file")
+        self.leave = push_button("Leave it", "plain", "Do not open the file")
         self.leave.clicked.connect(lambda: self.setVisible(False))
-        self.trust = QPushButton("I trust this file")
-        self.trust.setObjectName("plain")
-        self.trust.setToolTip(
+        self.trust = push_button(
+            "I trust this file",
+            "plain",
             "Open the file and run the code in it, as if it were a program you install.\n"
-            "Files of exactly this content will not be asked about again on this computer."
+            "Files of exactly this content will not be asked about again on this computer.",
         )
         self.trust.clicked.connect(self._on_trust)
         buttons = QHBoxLayout()
