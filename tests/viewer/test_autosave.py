@@ -19,6 +19,7 @@ from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.links import OURS
 from napari_tileseg.viewer.restoring import add_layers, read_project
 from napari_tileseg.viewer.results import Results
+from tests.tasks import AtOnce
 
 SHAPE = (300, 600)
 EVERYTHING = (slice(0, 300), slice(0, 600))
@@ -31,18 +32,6 @@ CLASSES = tuple(
         ("nucleus", "#009e73"),
     )
 )
-
-
-class AtOnce:
-    """Tasks that are done where they are asked for."""
-
-    def start(self, work, on_done, on_failed, *, patience_s=0.0):
-        try:
-            answer = work()
-        except Exception as error:  # noqa: BLE001
-            on_failed(error)
-        else:
-            on_done(answer)
 
 
 class Window:

@@ -13,6 +13,7 @@ from napari_tileseg.session import Session
 from napari_tileseg.session.versions import Versions
 from napari_tileseg.viewer.kept_versions import KeptVersions, read_versions
 from tests.stubs import small_conv
+from tests.tasks import AtOnce
 
 RECIPE = Architecture(
     "original-unet",
@@ -24,18 +25,6 @@ def a_network(seed):
     torch.manual_seed(seed)
     spec = ModelSpec("cells", default_classes(3), channels=("grey",), stride=2, tile=32)
     return Network(registry.build(RECIPE).eval(), spec, RECIPE)
-
-
-class AtOnce:
-    """Tasks that are done where they are asked for."""
-
-    def start(self, work, on_done, on_failed, *, patience_s=0.0):
-        try:
-            answer = work()
-        except Exception as error:  # noqa: BLE001
-            on_failed(error)
-        else:
-            on_done(answer)
 
 
 class Never(AtOnce):
