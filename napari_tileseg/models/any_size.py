@@ -20,11 +20,13 @@ def let_any_size(encoder: nn.Module) -> None:
 
 
 class AnySizeHiera(Hiera):
-    """Ryali et al., "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles"
-    (ICML 2023, arXiv:2306.00989), with positions that are stretched to the size of the tile.
+    """Hiera with positions that are stretched to the size of the tile.
+
+    Ryali et al., "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles"
+    (ICML 2023, arXiv:2306.00989).
 
     A class for an instance that was built before: its weights keep their names and shapes.
-    """  # noqa: D205
+    """
 
     def forward_intermediates(self, x: torch.Tensor, *more: Any, **options: Any) -> Any:
         """Return what the encoder finds at each level of tiles (B, channels, H, W)."""

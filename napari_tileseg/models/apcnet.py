@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 class Apcnet(nn.Module):
-    """The network of He, Deng, Zhou, Wang and Qiao, "Adaptive Pyramid Context Network for
-    Semantic Segmentation" (CVPR 2019), section 3, on an encoder with dilated convolutions.
+    """Adaptive context modules of several scales, on an encoder with dilated convolutions.
+
+    The network of He, Deng, Zhou, Wang and Qiao, "Adaptive Pyramid Context Network for
+    Semantic Segmentation" (CVPR 2019), section 3.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ class Apcnet(nn.Module):
         For each adaptive context module, the number of regions along a side.
     channels
         How many channels each of these has.
-    """  # noqa: D205
+    """
 
     def __init__(
         self,

@@ -14,8 +14,10 @@ _SKIPS = {"32s": (), "16s": (3,), "8s": (3, 2)}
 
 
 class Fcn(nn.Module):
-    """The networks of Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic
-    Segmentation" (CVPR 2015, arXiv:1411.4038), section 4.2: FCN-32s, FCN-16s and FCN-8s on VGG16.
+    """FCN-32s, FCN-16s and FCN-8s on VGG16.
+
+    The networks of Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic
+    Segmentation" (CVPR 2015, arXiv:1411.4038), section 4.2.
 
     Each transposed convolution begins as bilinear interpolation and learns from there. Unlike
     the paper's, convolutions pad their own borders and are followed by batch normalisation, so
@@ -31,7 +33,7 @@ class Fcn(nn.Module):
         How many channels the former fully connected layers have; 4096 in the paper.
     base_channels
         How many channels its first level has; 64 in the paper.
-    """  # noqa: D205
+    """
 
     stride = 32
 

@@ -14,7 +14,9 @@ from napari_tileseg.models.upsampling import doubled, start_as_nearest
 
 
 class OriginalUnet(nn.Module):
-    """The network of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for
+    """The U-Net of the paper, or with padding.
+
+    The network of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for
     Biomedical Image Segmentation" (MICCAI 2015, arXiv:1505.04597), section 2 and figure 1.
 
     With the defaults it is the one of the paper: 572 px in, 388 px out. Its dropout is left
@@ -36,7 +38,7 @@ class OriginalUnet(nn.Module):
     upsampling
         "transposed" as in the paper, or "nearest" or "bilinear" after a 1 x 1 convolution, or
         "pixelshuffle"; see `upsampling.doubled`.
-    """  # noqa: D205
+    """
 
     def __init__(
         self,

@@ -11,9 +11,10 @@ from napari_tileseg.models.upsampling import doubled, fitted
 
 
 class ResUnet(nn.Module):
-    """The network of Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net" (IEEE
-    Geoscience and Remote Sensing Letters 2018, arXiv:1711.10684), section II: residual units
-    with activation before convolution, halving by strides.
+    """Residual units with activation before convolution, halving by strides.
+
+    The network of Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net" (IEEE
+    Geoscience and Remote Sensing Letters 2018, arXiv:1711.10684), section II.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class ResUnet(nn.Module):
         How many channels its first level has; each level below has twice as many.
     upsampling
         See `upsampling.doubled`; the number of channels stays.
-    """  # noqa: D205
+    """
 
     def __init__(
         self,

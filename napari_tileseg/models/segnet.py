@@ -11,9 +11,11 @@ from napari_tileseg.models.upsampling import fitted
 
 
 class Segnet(nn.Module):
-    """The network of Badrinarayanan, Kendall and Cipolla, "SegNet: A Deep Convolutional
+    """SegNet: the 13 convolutions of VGG16, and as many back.
+
+    The network of Badrinarayanan, Kendall and Cipolla, "SegNet: A Deep Convolutional
     Encoder-Decoder Architecture for Image Segmentation" (IEEE TPAMI 2017, arXiv:1511.00561),
-    section 3: the 13 convolutions of VGG16, and as many back.
+    section 3.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ class Segnet(nn.Module):
         unpooling that spreads the mean.
     base_channels
         How many channels its first level has; 64 in the paper.
-    """  # noqa: D205
+    """
 
     stride = 32
 

@@ -23,10 +23,12 @@ _OF_FIXED_SIZE = ("hiera", "swin", "vit", "maxvit", "coatnet")
 
 
 class Xt(nn.Module):
-    """The network of Gupta et al., "xT: Nested Tokenization for Larger Context in Large Images"
-    (ICML 2024, arXiv:2403.01915), section 4, with a decoder for each region.
+    """Nested tokenization, with a decoder for each region.
 
-    Nested tokenization: the image is cut into regions, and an encoder cuts these into patches
+    The network of Gupta et al., "xT: Nested Tokenization for Larger Context in Large Images"
+    (ICML 2024, arXiv:2403.01915), section 4.
+
+    The image is cut into regions, and an encoder cuts these into patches
     of its own. Its coarsest features become tokens, which look at the tokens of other regions.
     What they find out is added to the coarsest features, and every region is decoded by itself.
 
@@ -53,7 +55,7 @@ class Xt(nn.Module):
     ----------
     cell
         How many pixels a token stands for, along each axis.
-    """  # noqa: D205
+    """
 
     def __init__(
         self,
