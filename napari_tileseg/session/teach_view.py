@@ -75,7 +75,7 @@ def resolve_teaching(wanted: Wanted) -> TeachView:
         preview=known.preview,
         changes=known.changes,
         versions=known.versions,
-        can_return=free and not teaching,
+        can_return=free and known.phase is Phase.IDLE,
         can_save=wanted.spec is not None and not known.saving,
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.session import Session
+    from napari_tileseg.session.versions import Version
     from napari_tileseg.settings import TeachSettings
     from napari_tileseg.training.fine_tune import TeachReport
     from napari_tileseg.training.proof import Verdict
@@ -70,7 +71,7 @@ class Teaching:
         self._job: jobs.Job | None = None
         self._wishes = Wishes()
         self._results: Results | None = None
-        self._verdict: Verdict | None = None
+        self._learnt: Version | None = None
         self._held_out: Iterator[Region] | None = None
         self._bound = ExitStack()
         self.history.versions.changed.connect(self._readiness.again)
@@ -157,8 +158,10 @@ class Teaching:
             return
         self._session.learning.advance(item)
         if item.verdict is not None:
-            self._verdict = item.verdict
-            self._session.learning.decide(item.verdict)
+            # it is kept before anybody has decided: a window may be closed without an answer
+            verdict = item.verdict
+            self._learnt = self.history.versions.add(verdict.candidate, _note(verdict))
+            self._session.learning.decide(verdict)
 
     def _on_look(self, look: Look) -> None:
         results = self._results
@@ -174,7 +177,7 @@ class Teaching:
     def _on_finished(self, outcome: jobs.Outcome) -> None:
         self._bound.close()
         self._previews.drop_thought()
-        if self._verdict is not None:
+        if self._learnt is not None:
             return
         self._previews.close()
         self._session.learning.end()
@@ -191,16 +194,15 @@ class Teaching:
 
     def use(self) -> None:
         """Take what was learnt into use: the view is segmented again first, then the rest."""
-        verdict = self._verdict
-        if verdict is None:
+        learnt = self._learnt
+        if learnt is None:
             return
-        note = _note(verdict)
         self.discard()
-        self.history.use(self.history.versions.add(verdict.candidate, note))
+        self.history.use(learnt)
 
     def discard(self) -> None:
-        """Forget what was learnt; the model in use stays."""
-        self._verdict = None
+        """Leave what was learnt in the history; the model in use stays."""
+        self._learnt = None
         self._held_out = None
         if self._job is not None:
             self._job.close(timeout_s=0)

@@ -54,7 +54,7 @@ class VerdictArea(QFrame):
         self.places.setToolTip("Go to the next of the places that were set aside")
         self.discard = QPushButton("Discard")
         self.discard.setObjectName("plain")
-        self.discard.setToolTip("Forget what was learnt; the model in use stays")
+        self.discard.setToolTip("The model in use stays; what was learnt is kept in the history")
         self.use.clicked.connect(self.use_requested)
         self.places.clicked.connect(self.place_requested)
         self.discard.clicked.connect(self.discard_requested)

@@ -169,8 +169,21 @@ def test_discarding_leaves_model_and_labels_alone(ready, viewer, truth, qtbot):
     np.testing.assert_array_equal(layer_of(ready).data, before)
     assert ready.session.network is old
     assert list(viewer.layers) == layers
-    assert not ready.teach_panel.versions.isVisible()
     assert ready.session.view.teach.phase is Phase.IDLE
+
+
+def test_what_was_learnt_stays_in_the_history_whatever_is_decided(ready, truth, qtbot):
+    review(ready, truth, qtbot)
+    old = ready.session.network
+    teach(ready, qtbot)
+    undecided = ready.session.view.teach
+    assert [row.in_use for row in undecided.versions] == [False, True]
+    assert not undecided.can_return
+    click(ready.teach_panel.verdict.discard)
+    assert ready.session.network is old
+    return_to(ready, 0, qtbot)
+    wait_for_run(ready, qtbot)
+    assert ready.session.view.origin == "stub · taught 1"
 
 
 def test_labels_shuffled_where_it_learns_are_not_offered(viewer, dock, image, truth, qtbot):
