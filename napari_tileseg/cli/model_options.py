@@ -27,13 +27,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_architecture(parser: argparse.ArgumentParser) -> None:
     """Add what weights without a description need to become a model."""
-    group = parser.add_argument_group("for weights without a description (.pt, .pth)")
+    group = parser.add_argument_group("for files without a description (.pt, .pth, .onnx)")
     group.add_argument(
         "--arch",
         nargs="+",
         metavar=("NAME", "KEY=VALUE"),
         help="how to build the network, as far as its weights do not tell, like: --arch smp.Unet "
-        "decoder_interpolation=bilinear",
+        "decoder_interpolation=bilinear; what an ONNX file does not say, like: --arch onnx "
+        "normalisation=zscore answers=sigmoid",
     )
     parser.add_argument(
         "--trust",

@@ -18,6 +18,7 @@ from napari_tileseg.io.bare_weights import network_of, recognised
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, check_text, no_more_than
+from napari_tileseg.io.onnx_files import check_stored, look_at, read_onnx
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.smp_folders_out import DESCRIPTION
@@ -25,6 +26,7 @@ from napari_tileseg.io.specs import described, named_classes
 from napari_tileseg.io.state_dicts import Weights, fill, read_safetensors, read_torch
 from napari_tileseg.io.trusted import from_trusted, trusted_content
 from napari_tileseg.models import registry
+from napari_tileseg.models.onnx_net import OnnxNet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +58,8 @@ def load_model(
     ----------
     source
         The name of a bundled model, our own .safetensors file, a folder written by
-        `save_pretrained` of segmentation-models-pytorch, or a file with a state dict.
+        `save_pretrained` of segmentation-models-pytorch, a file with a state dict, or an ONNX
+        network.
     device
         Where it will run: "auto", "cpu", "cuda", "cuda:1", "mps".
     architecture
@@ -117,6 +120,8 @@ def look(source: str | Path) -> list[Recognised] | None:
     kind = recognise(path)
     if kind is Format.SMP_FOLDER or (kind is Format.SAFETENSORS and _is_part_of_folder(path)):
         return None
+    if kind is Format.ONNX:
+        return look_at(path)
     if kind is Format.SAFETENSORS:
         weights, metadata = read_safetensors(path)
         if own_format.KEY in metadata:
@@ -197,6 +202,9 @@ def _loaded(
         return _from_smp_folder(path, classes)
     if kind is Format.SAFETENSORS:
         return _from_safetensors(path, architecture, classes)
+    if kind is Format.ONNX:
+        network = read_onnx(path, architecture, classes)
+        return replace(network, provenance=_provenance(path, network.provenance))
     return _from_state_dict(path, read_torch(path), architecture, classes)
 
 
@@ -265,6 +273,8 @@ def _from_safetensors(
     with no_more_than(path, weights):
         module = registry.build(found.architecture)
     fill(module, weights, path.name, found.architecture.name)
+    if isinstance(module, OnnxNet):
+        check_stored(module, path.name)
     spec = _spec(module, found.architecture, found, path.name, classes)
     return Network(module, spec, found.architecture, _provenance(path, found.provenance))
 

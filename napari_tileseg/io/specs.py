@@ -61,7 +61,8 @@ def described(
         channels=default_channels(known.in_channels),
         task=Task.BINARY if known.outputs == 1 else Task.MULTICLASS,
         normalisation=_normalisation(architecture, known.in_channels, encoder_weights),
-        tile=architecture.arguments.get("img_size") or max(_TILE[known.spatial_dims], known.stride),
+        tile=architecture.arguments.get("img_size")
+        or default_tile(known.spatial_dims, known.stride),
     )
     return with_facts(spec, module, known)
 
@@ -69,6 +70,11 @@ def described(
 def default_channels(count: int) -> tuple[str, ...]:
     """Return what channels are called until somebody knows better."""
     return _CHANNELS.get(count) or tuple(f"channel {index + 1}" for index in range(count))
+
+
+def default_tile(spatial_dims: int, stride: int) -> int:
+    """Return the tile to suggest for a network of any kind, in pixels."""
+    return max(_TILE[spatial_dims], stride)
 
 
 def _normalisation(
@@ -81,8 +87,10 @@ def _normalisation(
     return Normalisation(NormalisationKind.FIXED, mean, std)
 
 
-def named_classes(names: Sequence[str] | None, outputs: int, model: str) -> tuple[ClassInfo, ...]:
-    """Return the classes of a network with `outputs` logits, which has a background.
+def named_classes(
+    names: Sequence[str] | None, outputs: int, model: str, task: Task = Task.MULTICLASS
+) -> tuple[ClassInfo, ...]:
+    """Return the classes of a network with `outputs` logits; a multilabel one has no background.
 
     Raises
     ------
@@ -90,7 +98,7 @@ def named_classes(names: Sequence[str] | None, outputs: int, model: str) -> tupl
         If there are not as many names as classes.
     """
     count = 2 if outputs == 1 else outputs
-    defaults = default_classes(count)
+    defaults = default_classes(count, background=task is not Task.MULTILABEL)
     if names is None:
         if outputs == 1:
             return defaults[0], ClassInfo("foreground", defaults[1].colour)

@@ -50,6 +50,49 @@ def import_monai_nets() -> Any:
         ) from error
 
 
+def import_onnx() -> Any:
+    """Return the module onnx, which reads and writes ONNX files.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing or cannot be loaded.
+    """
+    return _extra("onnx", "onnx", "ONNX files")
+
+
+def import_onnxruntime() -> Any:
+    """Return the module onnxruntime, which runs ONNX networks.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing or cannot be loaded.
+    """
+    return _extra("onnxruntime", "onnx", "ONNX networks")
+
+
+def import_bioimageio() -> Any:
+    """Return the module bioimageio.spec, which knows what packages of bioimage.io hold.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing or cannot be loaded.
+    """
+    return _extra("bioimageio.spec", "bioimageio", "bioimage.io packages")
+
+
+def _extra(name: str, extra: str, what: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise TilesegError(
+            f"For {what} the library {name} is needed, and it cannot be loaded ({error}). "
+            f'Install it: pip install "napari-tileseg[{extra}]"'
+        ) from error
+
+
 def load_triton_apart() -> None:
     """Load triton, which torchvision makes torch load, so that it sees its own LLVM only.
 

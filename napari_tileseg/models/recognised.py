@@ -46,18 +46,22 @@ class Recognised:
         For each tensor of the network, the name that it has in the file.
     unseen
         What else may differ, though the weights would fit all the same.
+    called
+        What it is called in a sentence; its name if empty.
     """
 
     name: str
     arguments: dict[str, Any]
     sources: Mapping[str, str] = field(repr=False, default_factory=dict)
     unseen: tuple[Unseen, ...] = ()
+    called: str = ""
 
     def in_words(self) -> str:
         """Say what it is, such as "smp.Unet with resnet34, 3 channels, 4 outputs"."""
         encoder = self.arguments.get("encoder_name")
+        name = self.called or self.name
         parts = [
-            f"{self.name} with {encoder}" if encoder else self.name,
+            f"{name} with {encoder}" if encoder else name,
             _counted(self.arguments.get("in_channels", 3), "channel"),
             _counted(self.arguments.get("classes", 1), "output"),
         ]

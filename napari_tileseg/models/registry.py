@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.flexible import FLEXIBLE_UNETS
 from napari_tileseg.models.monai_nets import MONAI_NETS
+from napari_tileseg.models.onnx_family import NAME as ONNX_NAME
+from napari_tileseg.models.onnx_family import ONNX
 from napari_tileseg.models.ours import OWN_NETS
 from napari_tileseg.models.scratch import SCRATCH_UNET
 from napari_tileseg.models.smp_decoders import SMP_DECODERS
@@ -73,6 +75,14 @@ ARCHITECTURES: dict[str, Family] = {
 """Every architecture that can be built, by its full name, such as "smp.Unet"."""
 
 
+_FROM_FILES: dict[str, Family] = {ONNX_NAME: ONNX}
+"""What only files can bring along, so that nobody is offered it for training."""
+
+
+def _family(name: str) -> Family:
+    return _FROM_FILES.get(name) or ARCHITECTURES[full_name(name)]
+
+
 def full_name(name: str) -> str:
     """Return the registered name that `name` means: "unet" and "smp.unet" mean "smp.Unet".
 
@@ -117,14 +127,14 @@ def build(recipe: Recipe) -> nn.Module:
     TilesegError
         If the library that the architecture comes from cannot be used here.
     """
-    return ARCHITECTURES[full_name(recipe.name)].build(recipe.arguments).eval()
+    return _family(recipe.name).build(recipe.arguments).eval()
 
 
 def facts(module: nn.Module, recipe: Recipe) -> Facts:
     """Return what a `ModelSpec` has to say about a module that `build` made."""
-    return ARCHITECTURES[full_name(recipe.name)].facts_of(module, recipe.arguments)
+    return _family(recipe.name).facts_of(module, recipe.arguments)
 
 
 def has_encoder(recipe: Recipe) -> bool:
     """Say whether an architecture takes an encoder by name, and weights for it."""
-    return ARCHITECTURES[full_name(recipe.name)].has_encoder
+    return _family(recipe.name).has_encoder

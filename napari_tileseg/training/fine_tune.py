@@ -13,6 +13,7 @@ from napari_tileseg.errors import ModelFitError, SettingsError
 from napari_tileseg.settings import Precision, TeachSettings, What
 from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
+from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.lessons import check_lessons
 from napari_tileseg.training.new_classes import brings_new, with_classes
 from napari_tileseg.training.proof import judge, verdict
@@ -115,6 +116,7 @@ def fine_tune(
     settings = settings or TeachSettings()
     active = active or network
     start = active if settings.go_on else network
+    require_learnable(start)
     if classes is not None:
         became = meaning if start is active else None
         if brings_new(start, classes, became):

@@ -14,6 +14,7 @@ from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import Precision, TrainSettings
 from napari_tileseg.training.augment import Augmentation
+from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.learner import PATIENCE, Learner, rate
 from napari_tileseg.training.losses import IGNORE, balanced_weights
 from napari_tileseg.training.norms import refuse_single_values
@@ -115,6 +116,7 @@ def _check(
 ) -> None:
     if settings.precision is Precision.FP16:
         raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
+    require_learnable(network)
     _check_shape(network)
     stride = network.spec.stride
     if settings.patch % stride:

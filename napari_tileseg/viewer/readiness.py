@@ -9,11 +9,13 @@ from qtpy.QtCore import QTimer
 
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import TilesegError
+from napari_tileseg.training.learnable import why_it_cannot_learn
 from napari_tileseg.viewer.images import likely_channel_axis, open_layer
 from napari_tileseg.viewer.lesson_job import Example
 
 if TYPE_CHECKING:
     from napari_tileseg.annotation.vouchings import Vouchings
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.session import Session
     from napari_tileseg.training.held_out import Readiness
     from napari_tileseg.viewer.chosen import Chosen
@@ -87,7 +89,7 @@ class ReadinessWatch:
             self._session.learning.show_readiness(None)
             return
         spec, words = network.spec, [one.vouchings for one in self.examples()]
-        why_not = _why_not(spec.spatial_dims, spec.task, spec.name)
+        why_not = _why_not(network)
 
         def work() -> Readiness:
             from napari_tileseg.training.held_out import gap_px, readiness
@@ -139,9 +141,12 @@ class ReadinessWatch:
         return None if source.label_shape != words.shape else Example(source, channels, words)
 
 
-def _why_not(spatial_dims: int, task: Task, name: str) -> str:
-    if spatial_dims != 2:
-        return f"'{name}' reads volumes; only models that read single planes can be taught."
-    if task is Task.MULTILABEL:
-        return f"'{name}' can give a pixel several classes at once; such models cannot be taught."
-    return ""
+def _why_not(network: Network) -> str:
+    spec = network.spec
+    if spec.spatial_dims != 2:
+        return f"'{spec.name}' reads volumes; only models that read single planes can be taught."
+    if spec.task is Task.MULTILABEL:
+        return (
+            f"'{spec.name}' can give a pixel several classes at once; such models cannot be taught."
+        )
+    return why_it_cannot_learn(network)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from napari_tileseg.models.recognised import Recognised
     from napari_tileseg.session import View
 
-BARE_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
-"""Files that hold weights without the network they belong to."""
+BARE_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".onnx")
+"""Files that may leave open which network they hold, or how it is to be used."""
 
-_FILES = "Models (*.safetensors *.pt *.pth *.ckpt *.bin *.pt2)"
+_FILES = "Models (*.safetensors *.onnx *.pt *.pth *.ckpt *.bin *.pt2)"
 
 
 class ModelPanel(QWidget):
@@ -45,7 +45,9 @@ class ModelPanel(QWidget):
         self.models.setSizeAdjustPolicy(policy)
         self.models.activated.connect(self._on_model_chosen)
         self.open_file = QPushButton("Open file …")
-        self.open_file.setToolTip("Use a model from a file: .safetensors, or weights (.pt, .pth)")
+        self.open_file.setToolTip(
+            "Use a model from a file: .safetensors, .onnx, or weights (.pt, .pth)"
+        )
         self.open_file.clicked.connect(self._on_open_file)
         self.open_folder = QPushButton("Open folder …")
         self.open_folder.setToolTip("Use a model folder written by segmentation_models_pytorch")

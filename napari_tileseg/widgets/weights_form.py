@@ -20,12 +20,16 @@ from qtpy.QtWidgets import (
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.models.arguments import read_arguments
+from napari_tileseg.models.onnx_family import NAME as ONNX
 from napari_tileseg.widgets.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_tileseg.models.recognised import Recognised
+
+_OPTIONS = "upsampling=bilinear depth=3"
+_OPTIONS_OF_ONNX = "normalisation=zscore answers=sigmoid"
 
 
 class WeightsForm(QWidget):
@@ -51,10 +55,12 @@ class WeightsForm(QWidget):
         self.classes.setPlaceholderText("background, cell")
         self.classes.setToolTip("The names of the classes in the order of the label values")
         self.options = QLineEdit()
-        self.options.setPlaceholderText("upsampling=bilinear depth=3")
+        self.options.setPlaceholderText(_OPTIONS)
         self.options.setToolTip(
             "What else the network was built with, if it was not as usual, like\n"
-            "decoder_channels=[128,64,32,16,8]. 'tileseg models NAME' lists what there is."
+            "decoder_channels=[128,64,32,16,8]. 'tileseg models NAME' lists what there is.\n"
+            "Of an ONNX network: normalisation=fixed, zscore, percentile or none;\n"
+            "answers=logits, sigmoid or softmax."
         )
         self.load = QPushButton("Load")
         self.load.setObjectName("plain")
@@ -112,6 +118,8 @@ class WeightsForm(QWidget):
         (one,) = found
         outputs = one.arguments.get("classes", 1)
         self._is_binary = outputs == 1
+        if self.architecture.findText(one.name) < 0:  # only this file can bring it along
+            self.architecture.addItem(one.name, False)
         self.architecture.setCurrentText(one.name)
         self.encoder.setText(one.arguments.get("encoder_name", ""))
         self.channels.setValue(one.arguments.get("in_channels", 3))
@@ -122,6 +130,8 @@ class WeightsForm(QWidget):
 
     def _on_architecture(self) -> None:
         self.encoder.setEnabled(bool(self.architecture.currentData()))
+        is_onnx = self.architecture.currentText() == ONNX
+        self.options.setPlaceholderText(_OPTIONS_OF_ONNX if is_onnx else _OPTIONS)
 
     def _on_load(self) -> None:
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]

@@ -159,12 +159,6 @@ def test_exported_programs_are_not_opened(tmp_path: Path) -> None:
     refused(path, r"exported program \(\.pt2\).*state_dict\(\)", RECIPE)
 
 
-def test_onnx_is_not_yet_read(tmp_path: Path) -> None:
-    path = tmp_path / "weights.onnx"
-    path.write_bytes(b"\x08\x08\x12\x07pytorch\x1a\x032.1:\x00")
-    refused(path, "ONNX network; these cannot be used yet.*safetensors")
-
-
 @pytest.mark.parametrize(
     ("member", "said"),
     [
