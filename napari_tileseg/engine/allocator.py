@@ -27,10 +27,10 @@ _LARGEST_THRESHOLD = 32 * 2**20
 """What the library itself raises its thresholds to, with time."""
 
 _FIRST_TILES = 4
-_SOON, _PAUSE = 4, 16
+_SOON = 4
 _FEW_GAPS, _MOST_GAPS, _SHARE = 16 * 2**20, 64 * 2**20, 4
 """What is given back has to be fetched again, so a part of what tiles need may lie in gaps, at
-least so much and at most so much; and soon after pages were given back, it is the most."""
+least so much and at most so much, and some tiles go by before pages are given back again."""
 
 _lock = Lock()
 _runs = 0
@@ -88,8 +88,6 @@ class Gaps:
 
     @property
     def _allowed(self) -> int:
-        if self._since <= _PAUSE:
-            return _MOST_GAPS
         return min(max((self._needed - self._before) // _SHARE, _FEW_GAPS), _MOST_GAPS)
 
     def _held(self) -> int:
