@@ -24,9 +24,11 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         summary="save a checkpoint in another format",
         details="What OUT is called decides: NAME.safetensors is one file with all that is known "
-        "about the model; a name without a suffix is a folder that from_pretrained of "
+        "about the model; NAME.onnx is ONNX, and NAME.zip a package of bioimage.io, for other "
+        "programs; a name without a suffix is a folder that from_pretrained of "
         "segmentation-models-pytorch opens.",
         example="tileseg convert weights.pt cells.safetensors --classes background,cell\n"
+        "tileseg convert cells.safetensors cells.onnx\n"
         "tileseg convert cells.safetensors cells_smp",
     )
     parser.add_argument(
@@ -44,13 +46,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read one format and write the other."""
     suffix = args.out.suffix.lower()
-    if suffix not in ("", ".safetensors"):
+    if suffix not in ("", ".safetensors", ".onnx", ".zip"):
         raise SettingsError(
-            f"'{args.out.name}' has to end in .safetensors, or to be a folder's name without a "
-            "suffix."
+            f"'{args.out.name}' has to end in .safetensors, .onnx or .zip, or to be a folder's "
+            "name without a suffix."
         )
-    if args.half and not suffix:
-        raise SettingsError("--half is for .safetensors files. Leave it out for a folder.")
+    if args.half and suffix != ".safetensors":
+        raise SettingsError("--half is for .safetensors files. Leave it out for other formats.")
     from napari_tileseg.io.checkpoints import save_model
     from napari_tileseg.io.smp_folders_out import save_smp_folder
 

@@ -15,10 +15,13 @@ from napari_tileseg.errors import CheckpointError, NotTrustedError, OutputError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.bare_weights import network_of, recognised
+from napari_tileseg.io.bioimageio_in import DESCRIPTIONS, read_package
+from napari_tileseg.io.bioimageio_out import save_package
 from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, check_text, no_more_than
 from napari_tileseg.io.onnx_files import check_stored, look_at, read_onnx
+from napari_tileseg.io.onnx_out import save_onnx
 from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.smp_folders_out import DESCRIPTION
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
     from napari_tileseg.engine.spec import Architecture, ModelSpec
     from napari_tileseg.models.recognised import Recognised
+
+_FOR_OTHERS = {".onnx": save_onnx, ".zip": save_package}
 
 
 def bundled_models() -> dict[str, Path]:
@@ -58,8 +63,8 @@ def load_model(
     ----------
     source
         The name of a bundled model, our own .safetensors file, a folder written by
-        `save_pretrained` of segmentation-models-pytorch, a file with a state dict, or an ONNX
-        network.
+        `save_pretrained` of segmentation-models-pytorch, a file with a state dict, an ONNX
+        network, or a package of bioimage.io (a folder or a zip archive).
     device
         Where it will run: "auto", "cpu", "cuda", "cuda:1", "mps".
     architecture
@@ -118,7 +123,9 @@ def look(source: str | Path) -> list[Recognised] | None:
     """
     path = _find(source)
     kind = recognise(path)
-    if kind is Format.SMP_FOLDER or (kind is Format.SAFETENSORS and _is_part_of_folder(path)):
+    if kind in (Format.SMP_FOLDER, Format.BIOIMAGEIO) or (
+        kind is Format.SAFETENSORS and _is_part_of_folder(path)
+    ):
         return None
     if kind is Format.ONNX:
         return look_at(path)
@@ -133,16 +140,18 @@ def look(source: str | Path) -> list[Recognised] | None:
 
 
 def save_model(network: Network, path: str | Path, *, half: bool = False) -> Path:
-    """Save a network with its description as one .safetensors file.
+    """Save a network with its description as one file.
 
     Parameters
     ----------
     network
         Any network that knows its architecture.
     path
-        Gets the suffix .safetensors if it has none.
+        What it is called decides: NAME.safetensors, also if it has no suffix, is our own format;
+        NAME.onnx is ONNX, and NAME.zip a package of bioimage.io, for other programs.
     half
-        Store weights as 16-bit numbers: half the size; they are loaded as 32-bit numbers.
+        Store weights as 16-bit numbers: half the size; they are loaded as 32-bit numbers. Only in
+        our own format.
 
     Returns
     -------
@@ -151,16 +160,21 @@ def save_model(network: Network, path: str | Path, *, half: bool = False) -> Pat
     Raises
     ------
     CheckpointError
-        If the network does not know how to be built again.
+        If the network does not know how to be built again, or cannot be written as ONNX.
     OutputError
         If the file cannot be written; an existing one is untouched.
+    TilesegError
+        If a library that this needs is not installed.
     """
     target = Path(path)
     if not target.suffix:
         target = target.with_suffix(".safetensors")
-    if target.suffix.lower() != ".safetensors":
+    suffix = target.suffix.lower()
+    if suffix != ".safetensors" and (half or suffix not in _FOR_OTHERS):
+        what = "16-bit models" if half else "Models"
+        others = "" if half else f" (or {' or '.join(_FOR_OTHERS)}, for other programs)"
         raise OutputError(
-            f"Models are saved as .safetensors, not as {target.suffix}. "
+            f"{what} are saved as .safetensors{others}, not as {target.suffix}. "
             f"Name the file {target.with_suffix('.safetensors').name}."
         )
     if network.architecture is None:
@@ -168,6 +182,8 @@ def save_model(network: Network, path: str | Path, *, half: bool = False) -> Pat
             f"'{network.spec.name}' cannot be saved: how to build it is not known. "
             "Load it together with its architecture."
         )
+    if suffix in _FOR_OTHERS:
+        return _FOR_OTHERS[suffix](network, target)
     content = own_format.to_bytes(network, network.architecture, half=half)
     with written_beside(target) as part:
         part.write_bytes(content)
@@ -179,6 +195,8 @@ def _find(source: str | Path) -> Path:
     if isinstance(source, str) and source in bundled:
         return bundled[source]
     path = Path(source).expanduser()
+    if path.name in DESCRIPTIONS and path.is_file():
+        return path.resolve().parent
     if source != "" and path.exists():
         # "." and ".." have no name that a person would know
         return path.resolve() if path.is_dir() else path
@@ -202,6 +220,9 @@ def _loaded(
         return _from_smp_folder(path, classes)
     if kind is Format.SAFETENSORS:
         return _from_safetensors(path, architecture, classes)
+    if kind is Format.BIOIMAGEIO:
+        network, source = read_package(path, classes)
+        return replace(network, provenance=_provenance(source, network.provenance))
     if kind is Format.ONNX:
         network = read_onnx(path, architecture, classes)
         return replace(network, provenance=_provenance(path, network.provenance))

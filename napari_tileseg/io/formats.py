@@ -50,20 +50,17 @@ class Format(Enum):
     )
     PICKLE = f"is a pickled Python object. It could run code, so it is not opened. {_SAVE_WEIGHTS}"
     ONNX = "ONNX"
-    BIOIMAGEIO = (
-        "is a bioimage.io package; these cannot be opened as a whole yet. Unpack it, and open "
-        "the .safetensors or .pt file inside together with its architecture."
-    )
+    BIOIMAGEIO = "bioimage.io package"
     ZIP = "is a zip archive, but no checkpoint. Unpack it, and open the checkpoint inside."
     UNKNOWN = (
         "is not a checkpoint that can be read. Choose a .safetensors file, a .pt or .pth file with "
-        "a state dict, an .onnx file, or a folder written by save_pretrained of "
-        "segmentation-models-pytorch."
+        "a state dict, an .onnx file, a package of bioimage.io, or a folder written by "
+        "save_pretrained of segmentation-models-pytorch."
     )
 
 
 RUNS_CODE = (Format.TORCHSCRIPT, Format.EXPORTED, Format.PICKLE)
-_READABLE = (Format.SAFETENSORS, Format.TORCH, Format.SMP_FOLDER, Format.ONNX)
+_READABLE = (Format.SAFETENSORS, Format.TORCH, Format.SMP_FOLDER, Format.ONNX, Format.BIOIMAGEIO)
 
 
 def recognise(path: Path) -> Format:

@@ -107,7 +107,7 @@ class OnnxContent:
 
     def _read(self, where: dict[str, str], folder: Path | None, room: int) -> bytes:
         location = where.get("location", "")
-        path = None if folder is None else _inside(folder, location)
+        path = None if folder is None else inside(folder, location)
         if path is None:
             raise CheckpointError(
                 f"'{self.name}' asks for weights in '{shown(location)}', which is outside its own "
@@ -145,7 +145,7 @@ def _too_large(name: str) -> CheckpointError:
     )
 
 
-def _inside(folder: Path, location: str) -> Path | None:
+def inside(folder: Path, location: str) -> Path | None:
     """Return a file in a folder or below it; None if the name leads elsewhere."""
     names = PurePosixPath(location).parts + PureWindowsPath(location).parts
     if location in _HERE or "\0" in location or ".." in names or PureWindowsPath(location).drive:

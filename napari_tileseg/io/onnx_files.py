@@ -59,7 +59,10 @@ def read_onnx(
     stored = found.metadata.get(own_format.KEY)
     if stored is not None:
         described = own_format.read(stored, path.name)
-        network = as_described(found, described.spec, classes)
+        answers = described.architecture.arguments.get("answers")
+        network = as_described(
+            found, described.spec, classes, answers if answers in ANSWERS else None
+        )
         return replace(network, provenance=described.provenance)
     said = _said(architecture, path.name)
     recipe = recipe_of(found, said)
@@ -94,7 +97,7 @@ def as_described(
     said = Said(len(spec.channels), spec.stride, spec.margin, spec.n_outputs, answers)
     recipe = recipe_of(found, said)
     if classes is not None:
-        spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name))
+        spec = replace(spec, classes=named_classes(classes, spec.n_outputs, spec.name, spec.task))
     return network_of(found, recipe, spec)
 
 
@@ -108,7 +111,8 @@ def network_of(found: OnnxContent, recipe: Architecture, spec: ModelSpec) -> Net
     own_format.check_fit(spec, known, found.name)
     spec = replace(spec, stride=known.stride, margin=known.margin, spatial_dims=known.spatial_dims)
     if module.side is not None:
-        spec = replace(spec, tile=module.side - 2 * module.margin)
+        # where it is bound to its tile, nothing is gained by seeing the image as a whole
+        spec = replace(spec, tile=module.side - 2 * module.margin, global_context=())
     return Network(module, spec, recipe, {})
 
 

@@ -72,6 +72,17 @@ def import_onnxruntime() -> Any:
     return _extra("onnxruntime", "onnx", "ONNX networks")
 
 
+def import_onnxscript() -> Any:
+    """Return the module onnxscript, by which torch writes ONNX networks.
+
+    Raises
+    ------
+    TilesegError
+        If it is missing or cannot be loaded.
+    """
+    return _extra("onnxscript", "onnx", "writing ONNX files")
+
+
 def import_bioimageio() -> Any:
     """Return the module bioimageio.spec, which knows what packages of bioimage.io hold.
 

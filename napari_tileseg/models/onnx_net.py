@@ -89,7 +89,6 @@ class OnnxNet(nn.Module):
         """Say what was not seen in the file."""
         return f"{self.content.numel()} bytes, side={self.side}, answers={self.answers}"
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Answer with logits (B, outputs, *spatial) for tiles (B, channels, *spatial).
 

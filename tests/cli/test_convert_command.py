@@ -25,6 +25,23 @@ def test_a_model_becomes_a_folder_of_the_library_and_comes_back(tileseg, tiny_ch
         assert torch.equal(back.module(tile), before.module(tile))
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".zip"])
+def test_a_model_leaves_for_other_programs_and_comes_back(
+    tileseg, tiny_checkpoint, tmp_path, suffix
+):
+    pytest.importorskip("onnxscript", reason="the extra 'onnx' is not installed")
+    pytest.importorskip("bioimageio.spec", reason="the extra 'bioimageio' is not installed")
+    before, out = load_model(tiny_checkpoint), tmp_path / f"out{suffix}"
+    assert tileseg("convert", tiny_checkpoint, out)[0] == cli.DONE
+    assert tileseg("convert", out, tmp_path / "back.safetensors")[0] == cli.DONE
+    back = load_model(tmp_path / "back.safetensors")
+    assert back.spec == before.spec
+    tile = torch.rand(1, len(before.spec.channels), 64, 96)
+    with torch.inference_mode():
+        ours, theirs = (one.module(tile) for one in (before, back))
+    assert float((ours - theirs).abs().max()) <= 1e-3 * float(ours.std())
+
+
 def test_bare_weights_become_a_model_that_knows_its_classes(tileseg, tiny_checkpoint, tmp_path):
     torch.save(load_model(tiny_checkpoint).module.state_dict(), tmp_path / "w.pt")
     out = tmp_path / "named.safetensors"

@@ -162,7 +162,7 @@ def test_exported_programs_are_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "said"),
     [
-        ("rdf.yaml", "bioimage.io package.*Unpack it"),
+        ("rdf.yaml", "no package of a model.*another"),
         ("notes.txt", "zip archive, but no checkpoint.*Unpack it"),
     ],
 )
