@@ -19,6 +19,7 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.limits import shown
+from napari_tileseg.io.onnx_files import read_onnx
 from napari_tileseg.io.onnx_out import on_cpu, save_onnx
 from napari_tileseg.models.libraries import import_bioimageio, import_onnx
 from napari_tileseg.models.onnx_net import OnnxNet
@@ -32,6 +33,7 @@ _FORMAT = "0.5.4"
 _SPACE = {2: "yx", 3: "zyx"}
 _LEAST_PX = {2: 128, 3: 32}
 _SMP = "smp."
+_ONNX = "weights.onnx"
 _SHORTEST = 5
 
 
@@ -61,12 +63,19 @@ def save_package(network: Network, path: Path) -> Path:
     network = on_cpu(network)
     with TemporaryDirectory(prefix="tileseg-") as name:
         folder = Path(name)
+        if not _is_of_smp(network):
+            # whether that is bound to one size shows when it is read
+            network = read_onnx(save_onnx(network, folder / _ONNX), None, None)
         _write(network, folder)
         _validate(network.spec.name, folder)
         with written_beside(path) as part, zipfile.ZipFile(part, "w") as archive:
             for one in sorted(folder.iterdir()):
                 archive.write(one, one.name)
     return path
+
+
+def _is_of_smp(network: Network) -> bool:
+    return network.architecture is not None and network.architecture.name.startswith(_SMP)
 
 
 def _write(network: Network, folder: Path) -> None:
@@ -164,9 +173,10 @@ def _only_side(network: Network) -> int | None:
 
 
 def _input(network: Network, folder: Path, given: np.ndarray[Any, Any]) -> dict[str, Any]:
-    spec = network.spec
+    spec, module = network.spec, network.module
+    one_by_one = isinstance(module, OnnxNet) and module.batch is not None
     axes: list[dict[str, Any]] = [
-        {"type": "batch"},
+        {"type": "batch", "size": 1} if one_by_one else {"type": "batch"},
         {"type": "channel", "channel_names": [shown(one) for one in spec.channels]},
     ]
     for name, least in zip(_SPACE[spec.spatial_dims], _shape(network, odd=False), strict=True):
@@ -251,10 +261,10 @@ def _postprocessing(network: Network) -> list[dict[str, Any]]:
 
 def _weights(network: Network, folder: Path) -> dict[str, Any]:
     architecture = network.architecture
-    if architecture is None or not architecture.name.startswith(_SMP):
-        path = save_onnx(network, folder / "weights.onnx")
-        opset = next(o.version for o in import_onnx().load(path).opset_import if not o.domain)
-        return {"onnx": {**_file(folder, path.name), "opset_version": opset}}
+    if architecture is None or not _is_of_smp(network):
+        sets = import_onnx().load(folder / _ONNX).opset_import
+        opset = next(one.version for one in sets if not one.domain)
+        return {"onnx": {**_file(folder, _ONNX), "opset_version": opset}}
     torch.save(own_format.weights_of(network), folder / "weights.pt")
     return {
         "pytorch_state_dict": {

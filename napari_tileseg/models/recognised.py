@@ -86,7 +86,11 @@ class Recognised:
         if not named:
             told.append("what its classes are called")
         listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
-        return f"The weights do not say {listed}."
+        return (
+            f"The file does not say {listed}."
+            if self.called
+            else f"The weights do not say {listed}."
+        )
 
 
 def _counted(number: int, what: str) -> str:

@@ -17,6 +17,8 @@ from napari_tileseg.widgets.weights_form import WeightsForm
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
     from napari_tileseg.engine.spec import ModelSpec
     from napari_tileseg.models.recognised import Recognised
     from napari_tileseg.session import View
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 BARE_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".onnx")
 """Files that may leave open which network they hold, or how it is to be used."""
 
-_FILES = "Models (*.safetensors *.onnx *.pt *.pth *.ckpt *.bin *.pt2)"
+_FILES = (
+    "Models (*.safetensors *.onnx *.zip *.pt *.pth *.ckpt *.bin *.pt2 rdf.yaml bioimageio.yaml)"
+)
 
 
 class ModelPanel(QWidget):
@@ -50,7 +54,9 @@ class ModelPanel(QWidget):
         )
         self.open_file.clicked.connect(self._on_open_file)
         self.open_folder = QPushButton("Open folder …")
-        self.open_folder.setToolTip("Use a model folder written by segmentation_models_pytorch")
+        self.open_folder.setToolTip(
+            "Use a model folder written by segmentation_models_pytorch, or a package of bioimage.io"
+        )
         self.open_folder.clicked.connect(self._on_open_folder)
         self._expects = Text("dim")
         self._classes = Text()
@@ -62,6 +68,7 @@ class ModelPanel(QWidget):
         self.weights_form.weights_requested.connect(self.weights_requested)
         self.trust_form = TrustForm()
         self.trust_form.trust_requested.connect(self.trust_requested)
+        self.setAcceptDrops(True)
         self._lay_out()
         self._spec: ModelSpec | None = None
 
@@ -158,6 +165,17 @@ class ModelPanel(QWidget):
             self.weights_form.setVisible(False)
             self.model_requested.emit(path)
 
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take a file or folder that is dragged here."""
+        if event is not None and _dropped(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what was dropped."""
+        if event is not None:
+            event.acceptProposedAction()
+            self.open(_dropped(event))
+
     def show_found(self, path: str, found: Sequence[Recognised] | None) -> None:
         """Fill in what the weights told; a file that says all about itself needs no question."""
         if not self.weights_form.asks_about(path):
@@ -172,6 +190,13 @@ class ModelPanel(QWidget):
         """Ask whether a file may run code."""
         self.weights_form.setVisible(False)
         self.trust_form.ask(path, why)
+
+
+def _dropped(event: QDropEvent) -> str:
+    """Return the one file or folder that is dragged; empty if it is something else."""
+    data = event.mimeData()
+    paths = [one.toLocalFile() for one in data.urls()] if data is not None else []
+    return paths[0] if len(paths) == 1 else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -162,7 +162,9 @@ def test_a_published_package_gives_its_test_output_through_our_engine(mode):
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/data/unet2d_nuclei_broad")
 def test_a_published_package_leaves_as_one_that_validates(tmp_path):
     again = save_model(load_model(NUCLEI), tmp_path / "again.zip")
-    assert type(spec_library.load_description(again)).__name__ == "ModelDescr"
+    found = spec_library.load_description(again)
+    assert type(found).__name__ == "ModelDescr"
+    assert [axis.size for axis in found.inputs[0].axes if axis.type != "channel"] == [1, 512, 512]
     image, expected = (np.load(NUCLEI / f"test_{one}.npy")[0, 0] for one in ("input", "output"))
     assert np.abs(foreground(image, load_model(again)) - expected).max() <= 1e-4
 
@@ -208,6 +210,7 @@ def test_networks_of_no_library_leave_as_onnx(tmp_path):
     path = save_model(network, tmp_path / "own.zip")
     found = spec_library.load_description(path)
     assert found.weights.pytorch_state_dict is None
+    assert found.inputs[0].axes[2].size.step == network.spec.stride
     back = load_model(changed(extracted(path, tmp_path), lambda one: one["config"].pop(OWN)))
     assert back.spec.margin == network.spec.margin > 0
     assert back.spec.task is network.spec.task
