@@ -263,6 +263,9 @@ def _others(_: Path) -> Iterator[tuple[str, bytes]]:
     yield ".pt", b"<!DOCTYPE html><title>404</title>"
     yield ".pt", b"version https://git-lfs.github.com/spec/v1\n"
     yield ".onnx", b"\x08\x08\x12\x07pytorch\x1a\x032.1:\x00"
+    yield ".onnx", b"\x08\x08\x3a" + b"\xff" * 8 + b"\x01"
+    yield ".onnx", b"\x08\x08\x3a\x04\x0a\x02\x22\x00"
+    yield ".zip", archive([("rdf.yaml", 0, 9, b"type: [[[")])
     yield ".pt2", archive([("a/archive_format", 0, 3, b"pt2")])
     yield ".pt", archive([("a/constants.pkl", 0, 1, b"."), ("a/code/x.py", 0, 1, b"x")])
     yield ".pt", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + bytes(100_000)

@@ -40,7 +40,8 @@ def checkpoint_facts(network: Network, path: Path) -> dict[str, Any]:
         "receptive_field": _receptive_field(network),
         "architecture": None if architecture is None else architecture.name,
         "arguments": {} if architecture is None else architecture.arguments,
-        "parameters": sum(one.numel() for one in network.module.parameters()),
+        # what an ONNX network consists of is known to onnxruntime only
+        "parameters": sum(one.numel() for one in network.module.parameters()) or None,
         "provenance": network.provenance,
     }
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from napari_tileseg.cli.options import Subparsers
 
-_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".onnx", ".zip", ".yaml")
+_DESCRIPTIONS = ("config.json", "rdf.yaml", "bioimageio.yaml")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -64,7 +65,7 @@ def _facts(args: argparse.Namespace, path: Path, bundled: dict[str, Path]) -> di
 
 def _is_checkpoint(path: Path) -> bool:
     if path.is_dir():
-        return (path / "config.json").exists()
+        return any((path / name).exists() for name in _DESCRIPTIONS)
     return not path.exists() or path.suffix.lower() in _CHECKPOINTS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -26,6 +27,8 @@ READABLE = tuple(_NUMBERS)
 
 _ALMOST = 1e-7
 """Probabilities nearer to 0 or 1 than this are rounded in float32 anyway."""
+
+_PLACES = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/.*?\) (?=[A-Z])")
 
 _SILENT = 4
 
@@ -197,5 +200,6 @@ def _failed(error: Exception) -> Exception:
 def in_one_line(error: BaseException | str) -> str:
     """Return what a library says, short enough to be shown."""
     text = "".join(one if one.isprintable() else " " for one in str(error))
-    text = " ".join(text.split())
+    # where in its own source onnxruntime found it helps nobody
+    text = _PLACES.sub("", " ".join(text.split()))
     return (text or type(error).__name__)[:300].rstrip(". ")

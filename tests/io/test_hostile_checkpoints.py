@@ -11,7 +11,7 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io.checkpoints import load_model
 
 REMEDY = re.compile(
-    r"\b(Download|Choose|Copy|Give|Put|Run|Save|Unpack|Update|Use|download|save it again|"
+    r"\b(Download|Choose|Copy|Export|Give|Put|Run|Save|Unpack|Update|Use|download|save it again|"
     r"torch\.save)\b"
 )
 

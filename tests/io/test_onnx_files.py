@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -252,3 +253,34 @@ def test_without_the_library_the_way_to_get_it_is_named(above_half, monkeypatch)
     monkeypatch.setitem(onnx_recipes.sys.modules, "onnxruntime", None)
     with pytest.raises(TilesegError, match=r'pip install "napari-tileseg\[onnx\]"'):
         load_model(above_half)
+
+
+def test_no_damage_gets_further_than_an_answer_or_a_refusal(tmp_path):
+    draw = random.Random(0)
+    model = one_by_one([10, 20], [-5, 5], last=[("Sigmoid", {}), ("Softmax", {"axis": 1})])
+    whole = model.SerializeToString()
+    refusals = []
+    for number in range(25):
+        content = bytearray(whole)
+        for _ in range(draw.choice([1, 2, 8])):
+            content[draw.randrange(2, len(content))] = draw.randrange(256)
+        path = tmp_path / f"damaged {number}.onnx"
+        path.write_bytes(bytes(content))
+        try:
+            load_model(path)
+        except CheckpointError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 10
+    assert all(one.startswith("'damaged ") and one.isprintable() for one in refusals)
+
+
+def test_one_that_asks_for_more_memory_than_there_is_does_not_get_it(tmp_path):
+    size = onnx_made.numpy_helper.from_array(np.array([1, 1, 2**20, 2**20], np.int64), "size")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+        helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    shape = ("n", 1, "h", "w")
+    model = model_of(nodes, [size], [("x", shape, 1)], [("y", shape)])
+    refused(written(model, tmp_path / "greedy.onnx"), "cannot be run|fails with|brings down")
