@@ -50,10 +50,13 @@ _LIBRARIES = {
 
 _TORCHVISION = {"fcn": "FCN", "deeplabv3": "DeepLabV3"}
 _DOWNLOADED = ("encoder_weights", "weights", "weights_backbone", "progress")
+_LONGEST = 1 << 18
+"""Bytes of a description: YAML is read slowly, and a few thousand are usual."""
+
 _MOST_PARTS = 20_000
 _SPARE = 64 << 20
 _DENSEST = 20
-"""What is stored in so many times less room than it takes was made to fill the disk."""
+"""An archive that unpacks to so many times its size was made to fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,8 @@ def _described(name: str, folder: Path) -> Any:
     spec = import_bioimageio()
     path = next(folder / one for one in DESCRIPTIONS if (folder / one).is_file())
     check_text(path)
+    if path.stat().st_size > _LONGEST:
+        raise _no_description(name, f"it has {path.stat().st_size:,} bytes")
     try:
         text = path.read_text("utf-8")
         content = yaml.safe_load(text)
@@ -270,12 +275,12 @@ def _unpacked(path: Path) -> Iterator[Path]:
         about = next(one for one in found if one.filename.rpartition("/")[2] in DESCRIPTIONS)
         start = about.filename.rpartition("/")[0]
         wanted = [one for one in found if one.filename.startswith(start) and not one.is_dir()]
-        for one in wanted:
-            if one.file_size > max(_SPARE, _DENSEST * one.compress_size):
-                raise CheckpointError(
-                    f"'{path.name}' holds a file that unpacks to {one.file_size:,} bytes, far more "
-                    f"than it takes in the archive. {FROM_OTHERS}"
-                )
+        size = sum(one.file_size for one in wanted)
+        if size > max(_SPARE, _DENSEST * path.stat().st_size):
+            raise CheckpointError(
+                f"'{path.name}' unpacks to {size:,} bytes, far more than it has itself. "
+                f"{FROM_OTHERS}"
+            )
         with TemporaryDirectory(prefix="tileseg-") as folder, zipfile.ZipFile(path) as archive:
             for one in wanted:  # extract() keeps what it writes inside the folder
                 archive.extract(one, folder)
