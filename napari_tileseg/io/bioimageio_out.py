@@ -20,7 +20,7 @@ from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.limits import shown
 from napari_tileseg.io.onnx_files import read_onnx
-from napari_tileseg.io.onnx_out import on_cpu, save_onnx
+from napari_tileseg.io.onnx_out import own_copy, save_onnx
 from napari_tileseg.models.libraries import import_bioimageio, import_onnx
 from napari_tileseg.models.onnx_net import OnnxNet
 
@@ -60,7 +60,7 @@ def save_package(network: Network, path: Path) -> Path:
         If the libraries that this needs are not installed.
     """
     import_bioimageio()
-    network = on_cpu(network)
+    network = own_copy(network)
     with TemporaryDirectory(prefix="tileseg-") as name:
         folder = Path(name)
         if not _is_of_smp(network):

@@ -16,7 +16,7 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.models.building import BUILD_ERRORS
-from napari_tileseg.models.libraries import import_onnx, import_onnxscript
+from napari_tileseg.models.libraries import import_onnx, import_onnxscript, load_triton_apart
 from napari_tileseg.models.onnx_family import NAME
 from napari_tileseg.models.onnx_net import OnnxNet, in_one_line, open_session
 
@@ -57,7 +57,7 @@ def save_onnx(network: Network, path: Path) -> Path:
         If the libraries that write and run ONNX are not installed.
     """
     onnx = import_onnx()
-    network = on_cpu(network)
+    network = own_copy(network)
     with written_beside(path) as part:
         answers = "logits"
         if isinstance(network.module, OnnxNet):
@@ -95,6 +95,7 @@ def export(network: Network, path: Path, tiles: torch.Tensor, *, any_size: bool)
     any_size
         Whether it is to read other sizes and numbers of tiles as well.
     """
+    load_triton_apart()  # torch loads it when it traces a network
     import_onnxscript()
     auto = torch.export.Dim.AUTO
     axes = {axis: auto for axis in range(tiles.ndim) if axis != 1}
@@ -112,11 +113,9 @@ def export(network: Network, path: Path, tiles: torch.Tensor, *, any_size: bool)
         )
 
 
-def on_cpu(network: Network) -> Network:
-    """Return a network whose weights are in main memory; the same one if they are there."""
-    if network.device.type == "cpu":
-        return network
-    return replace(network, module=copy.deepcopy(network.module).to("cpu"))
+def own_copy(network: Network) -> Network:
+    """Copy a network into main memory: while it is traced, nobody else may run it."""
+    return replace(network, module=copy.deepcopy(network.module).to("cpu").eval())
 
 
 def tile_for(network: Network, times: Sequence[int], batch: int = 1) -> torch.Tensor:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from napari_tileseg.session import View
     from napari_tileseg.session.teach_view import TeachView
 
+_KINDS = "Models (*.safetensors);;ONNX networks (*.onnx);;Packages of bioimage.io (*.zip)"
+
 
 class TeachPanel(QWidget):
     """Shows what there is to learn from and how it goes, and announces what is wanted."""
@@ -175,6 +177,6 @@ class TeachPanel(QWidget):
 
     def _on_save(self) -> None:
         name = "".join(one if one not in '/\\:*?"<>|' else "_" for one in self._suggested)
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save model", name, "Models (*.safetensors)")
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save model", name, _KINDS)
         if chosen:
             self.save_requested.emit(chosen)
