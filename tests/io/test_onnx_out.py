@@ -13,6 +13,7 @@ import onnx_made
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Architecture, ClassInfo
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.io import onnx_out
 from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.io.onnx_out import TOLERANCE, difference, tile_for
 from napari_tileseg.io.specs import described
@@ -65,6 +66,27 @@ def test_one_that_came_from_onnx_leaves_as_it_came(tmp_path, image):
     again = load_model(save_model(network, tmp_path / "second.onnx"))
     assert again.spec == network.spec
     assert np.array_equal(nts.predict(image, again), image > 127)
+
+
+def test_one_that_cannot_read_any_size_is_written_for_the_size_it_suggests(
+    tmp_path, image, monkeypatch
+):
+    whole = onnx_out.export
+
+    def of_one_size(network, path, tiles, *, any_size):
+        if any_size:
+            raise torch.onnx.errors.OnnxExporterError("its sizes are fixed")
+        whole(network, path, tiles, any_size=False)
+
+    monkeypatch.setattr(onnx_out, "export", of_one_size)
+    network = small("valid")
+    network = replace(network, spec=replace(network.spec, tile=64))
+    back = load_model(save_model(network, tmp_path / "small.onnx"))
+    assert back.module.side == 64 + 2 * network.spec.margin
+    assert back.spec.tile == 64
+    options = {"mode": "blend", "tile": 64, "precision": "fp32"}
+    ours, theirs = (nts.predict(image, one, **options) for one in (network, back))
+    assert (ours != theirs).mean() < 1e-3
 
 
 def test_what_cannot_be_written_is_told_and_nothing_is_left(tmp_path, monkeypatch):
