@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_tileseg.engine.spec import Architecture
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.errors import CheckpointError, NetworkError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.models.building import BUILD_ERRORS
 from napari_tileseg.models.libraries import import_onnx, import_onnxscript, load_triton_apart
 from napari_tileseg.models.onnx_family import NAME
-from napari_tileseg.models.onnx_net import OnnxNet, in_one_line, open_session
+from napari_tileseg.models.onnx_net import OnnxNet, failed, in_one_line, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,10 +74,19 @@ def save_onnx(network: Network, path: Path) -> Path:
 
 
 def difference(network: Network, path: Path, tiles: torch.Tensor) -> float:
-    """Return how far onnxruntime is from torch, as a share of the spread of the logits."""
+    """Return how far onnxruntime is from torch, as a share of the spread of the logits.
+
+    Raises
+    ------
+    NetworkError
+        If onnxruntime cannot run it.
+    """
     session = open_session(path.read_bytes(), "cpu", torch.get_num_threads())
     (given,) = session.get_inputs()
-    answer = torch.from_numpy(session.run(None, {given.name: tiles.numpy()})[0])
+    try:
+        answer = torch.from_numpy(session.run(None, {given.name: tiles.numpy()})[0])
+    except Exception as error:  # its kinds of errors have no common base
+        raise failed(error) from error
     with torch.inference_mode():
         ours = network.module(tiles)
     return float((answer - ours).abs().max() / (ours.std() + 1e-12))
@@ -140,7 +149,7 @@ def _export(network: Network, path: Path) -> None:
         try:
             export(network, path, shown, any_size=any_size)
             apart = difference(network, path, tile_for(network, times))
-        except (*EXPORT_ERRORS, CheckpointError) as error:
+        except (*EXPORT_ERRORS, NetworkError) as error:
             why = why or in_one_line(error)
             continue
         if apart <= TOLERANCE:

@@ -148,7 +148,7 @@ class OnnxNet(nn.Module):
         try:
             (answer,) = session.run(None, {given.name: pixels})
         except Exception as error:  # its kinds of errors have no common base
-            raise _failed(error) from error
+            raise failed(error) from error
         return torch.from_numpy(np.asarray(answer, np.float32))
 
     def _logits(self, answer: torch.Tensor) -> torch.Tensor:
@@ -184,10 +184,11 @@ def open_session(content: bytes, device: str, threads: int) -> Any:
     try:
         return runtime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # its kinds of errors have no common base
-        raise _failed(error) from error
+        raise failed(error) from error
 
 
-def _failed(error: Exception) -> Exception:
+def failed(error: Exception) -> Exception:
+    """Return what to raise in place of an error of onnxruntime."""
     said = in_one_line(error)
     if "alloc" in said.lower():
         return MemoryError(said)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.onnx.errors import OnnxExporterError
 
 import napari_tileseg as nts
 import onnx_made
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Architecture, ClassInfo
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.errors import CheckpointError, NetworkError
 from napari_tileseg.io import onnx_out
 from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.io.onnx_out import TOLERANCE, difference, tile_for
@@ -68,17 +69,19 @@ def test_one_that_came_from_onnx_leaves_as_it_came(tmp_path, image):
     assert np.array_equal(nts.predict(image, again), image > 127)
 
 
+@pytest.mark.parametrize("fails", ["export", "difference"])
 def test_one_that_cannot_read_any_size_is_written_for_the_size_it_suggests(
-    tmp_path, image, monkeypatch
+    tmp_path, image, monkeypatch, fails
 ):
-    whole = onnx_out.export
+    whole = getattr(onnx_out, fails)
+    errors = [OnnxExporterError("fixed") if fails == "export" else NetworkError("no such index")]
 
-    def of_one_size(network, path, tiles, *, any_size):
-        if any_size:
-            raise torch.onnx.errors.OnnxExporterError("its sizes are fixed")
-        whole(network, path, tiles, any_size=False)
+    def at_second_try(*given, **more):
+        if errors:
+            raise errors.pop()
+        return whole(*given, **more)
 
-    monkeypatch.setattr(onnx_out, "export", of_one_size)
+    monkeypatch.setattr(onnx_out, fails, at_second_try)
     network = small("valid")
     network = replace(network, spec=replace(network.spec, tile=64))
     back = load_model(save_model(network, tmp_path / "small.onnx"))
@@ -91,7 +94,7 @@ def test_one_that_cannot_read_any_size_is_written_for_the_size_it_suggests(
 
 def test_what_cannot_be_written_is_told_and_nothing_is_left(tmp_path, monkeypatch):
     def no_export(*_: object, **__: object) -> None:
-        raise torch.onnx.errors.OnnxExporterError("there is no such step\nsecond line")
+        raise OnnxExporterError("there is no such step\nsecond line")
 
     monkeypatch.setattr(torch.onnx, "export", no_export)
     with pytest.raises(CheckpointError, match=r"as ONNX: there is no such step.*\.safetensors"):
