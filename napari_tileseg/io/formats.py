@@ -133,7 +133,7 @@ def _looks_like_onnx(first: bytes) -> bool:
         len(first) > 3
         and first[0] == 0x08
         and 0 < first[1] < 32
-        and first[2] in b"\x12\x1a\x3a\x42"
+        and first[2] in b"\x12\x1a\x22\x28\x32\x3a\x42"
     )
 
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 
 import napari_tileseg as nts
 import onnx_made
+from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.spec import Architecture, NormalisationKind, Task
 from napari_tileseg.errors import CheckpointError, ModelFitError, NetworkError, TilesegError
 from napari_tileseg.io import onnx_recipes
 from napari_tileseg.io.checkpoints import load_model, look, save_model
+from napari_tileseg.io.project_models import load_stored, model_file, store_model
 from napari_tileseg.settings import TeachSettings
 from napari_tileseg.training.fine_tune import fine_tune
 from onnx_made import helper, model_of, one_by_one, with_external, written
@@ -127,6 +130,24 @@ def test_copies_and_saved_files_answer_alike(above_half, image, tmp_path):
     again = load_model(save_model(network, tmp_path / "kept.safetensors"))
     assert again.spec == network.spec
     assert torch.equal(again.module(tile), expected)
+
+
+def test_a_project_keeps_it_and_gives_it_back(above_half, tmp_path):
+    network = load_model(above_half, architecture=RAW)
+    sha256 = store_model(tmp_path / "models", network)
+    above_half.unlink()
+    back = load_stored(model_file(tmp_path / "models", sha256), sha256)
+    assert back.spec == network.spec
+    assert torch.equal(back.module.content, network.module.content)
+
+
+def test_what_it_takes_is_estimated_without_running_it(tmp_path):
+    wide = one_by_one([1] * 64, [0] * 64, last=[("ReduceMax", {"axes": [1]})])
+    network = load_model(written(wide, tmp_path / "wide.onnx"), architecture=RAW)
+    small, large = (footprint(network, (size, size)).peak for size in (256, 512))
+    assert large == pytest.approx(4 * small, rel=0.01)
+    assert large >= 64 * 4 * 512**2 / 4 or sys.platform != "linux"
+    assert network.module._sessions == {}
 
 
 def test_an_onnx_network_is_not_taught(above_half):
