@@ -39,6 +39,8 @@ class Learner:
         The loss.
     device, precision
         As in the settings.
+    kept
+        The share of the weights at the start that stays in the average.
 
     Attributes
     ----------
@@ -53,14 +55,19 @@ class Learner:
     """
 
     def __init__(
-        self, network: Network, settings: LossSettings, device: str, precision: Precision
+        self,
+        network: Network,
+        settings: LossSettings,
+        device: str,
+        precision: Precision,
+        kept: float = 0.0,
     ) -> None:
         self.device = resolve_device(device)
         auto = precision is Precision.AUTO
         self.precision = fast_precision(self.device) if auto else precision
         module = copy.deepcopy(network.module).to(self.device, torch.float32)
         self.module: nn.Module = module.to(memory_format=torch.channels_last).train()
-        self.average = Average(self.module)
+        self.average = Average(self.module, kept=kept)
         self.failures = 0
         self.class_weights: Tensor | None = None
         self.anchor: Anchor | None = None

@@ -31,6 +31,10 @@ _HEAD_FIRST = 0.1
 """For this share of the time only the head learns, so that it suits before the rest follows."""
 
 
+_KEPT = 0.25
+"""The share of the weights at the start that stays where details alone are learnt."""
+
+
 class Pupil:
     """A copy of a network that learns step by step.
 
@@ -57,7 +61,9 @@ class Pupil:
         self._settings = settings
         self._patch = patch_size(start, settings)
         self._margin = start.spec.margin
-        self._learner = Learner(start, settings, settings.device, settings.precision)
+        self._learner = Learner(
+            start, settings, settings.device, settings.precision, _kept(settings)
+        )
         self._learner.class_weights = _class_weights(lessons, start, settings.class_weights)
         self.precision = self._learner.precision
         self._rates = learning_rates(settings, steps)
@@ -138,6 +144,11 @@ class Pupil:
         )
         inner = slice(self._margin, whole - self._margin)
         return images, masks[:, inner, inner]
+
+
+def _kept(settings: TeachSettings) -> float:
+    details = settings.what is What.NEW_DETAILS
+    return _KEPT if details and settings.anchor else 0.0
 
 
 def _class_weights(

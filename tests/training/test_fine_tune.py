@@ -13,7 +13,7 @@ from napari_tileseg.annotation.vouchings import Vouchings
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ModelFitError, NetworkError, NotBetterError, SettingsError
-from napari_tileseg.settings import Layers, Precision, TeachSettings
+from napari_tileseg.settings import Layers, Precision, TeachSettings, What
 from napari_tileseg.training.budget import enough_steps
 from napari_tileseg.training.fine_tune import TeachReport, fine_tune
 from napari_tileseg.training.held_out import gap_px, split
@@ -231,6 +231,13 @@ def _distance(model: Network, settings: TeachSettings) -> float:
 def test_an_anchor_keeps_weights_near_where_they_started() -> None:
     free, held = (_distance(_tiny(), QUICK.but(anchor=one)) for one in (0.0, 20.0))
     assert held < 0.6 * free
+
+
+def test_a_share_of_the_start_stays_where_details_are_learnt_and_nothing_is_let_go() -> None:
+    almost_free = QUICK.but(anchor=1e-9)
+    held = _distance(_tiny(), almost_free)
+    assert held == pytest.approx(0.75 * _distance(_tiny(), QUICK), rel=0.05)
+    assert held < _distance(_tiny(), almost_free.but(what=What.WHOLE_MODEL))
 
 
 def test_it_starts_from_the_base_unless_told_to_go_on() -> None:
