@@ -13,18 +13,14 @@ from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.fresh import forget_peak, in_fresh_process, peak_mb, resident_mb
 from napari_tileseg.bench.networks import described
 from napari_tileseg.bench.pixels import Endless
-from napari_tileseg.bench.runs import planned
-from napari_tileseg.engine.pipeline import written_behind
-from napari_tileseg.engine.predict import stream_plan
+from napari_tileseg.bench.runs import into_store
 from napari_tileseg.engine.spec import Architecture
-from napari_tileseg.io.label_store import LabelStore
 from napari_tileseg.models.registry import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_tileseg.bench.setup import Setup
-    from napari_tileseg.engine.network import Network
 
 _GROWTH_BAR = 1.15
 _CLASSES = 4
@@ -65,10 +61,10 @@ def peak_of_a_run(rows: int, columns: int) -> dict[str, Any]:
     module: Any = build(Architecture("xt", arguments))
     network = described(module, _CLASSES, module.region)
     with tempfile.TemporaryDirectory() as folder:
-        _into_store(1024, 1024, network, Path(folder) / "first.zarr")
+        into_store(Path(folder) / "first.zarr", Endless(1024), network)
         forget_peak()
         before, start = resident_mb(), time.perf_counter()
-        _into_store(rows, columns, network, Path(folder) / "labels.zarr")
+        into_store(Path(folder) / "labels.zarr", Endless(rows, columns), network)
         seconds, peak = time.perf_counter() - start, peak_mb() - before
     regions = -(-rows // module.region) * -(-columns // module.region)
     tokens = regions * (module.region // module.cell) ** 2
@@ -77,14 +73,3 @@ def peak_of_a_run(rows: int, columns: int) -> dict[str, Any]:
         **{"peak_mb": peak, "bank_mb": bank_mb, "seconds": seconds},
         **{"regions": regions, "tokens": tokens},
     }
-
-
-def _into_store(rows: int, columns: int, network: Network, path: Path) -> None:
-    source, plan = planned(Endless(rows, columns), network, device="cpu", precision="fp32")
-    store = LabelStore.create(
-        path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
-    )
-    with store:
-        for _ in written_behind(stream_plan(plan, source, network, provisional=False), store):
-            pass
-        assert store.complete

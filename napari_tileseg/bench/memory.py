@@ -11,15 +11,13 @@ from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.fresh import forget_peak, in_fresh_process, peak_mb, resident_mb
 from napari_tileseg.bench.networks import Pooled, described
 from napari_tileseg.bench.pixels import Endless
-from napari_tileseg.bench.runs import planned
-from napari_tileseg.engine.pipeline import written_behind
-from napari_tileseg.engine.predict import stream_plan
-from napari_tileseg.io.label_store import LabelStore
+from napari_tileseg.bench.runs import into_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_tileseg.bench.setup import Setup
+    from napari_tileseg.engine.network import Network
 
 _PEAK_BAR_MB, _GROWTH_BAR = 500.0, 1.1
 
@@ -60,15 +58,5 @@ def peak_of_a_run(side: int, mode: str, classes: int) -> dict[str, Any]:
     return {"peak_mb": peak_mb() - before, "seconds": seconds, "tiles": tiles}
 
 
-def _into_store(side: int, mode: str, network: Any, path: Path) -> int:
-    source, plan = planned(
-        Endless(side), network, mode=mode, tile=512, device="cpu", precision="fp32"
-    )
-    store = LabelStore.create(
-        path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
-    )
-    with store:
-        for _ in written_behind(stream_plan(plan, source, network, provisional=False), store):
-            pass
-        assert store.complete
-    return plan.n_tiles
+def _into_store(side: int, mode: str, network: Network, path: Path) -> int:
+    return into_store(path, Endless(side), network, mode=mode, tile=512).n_tiles

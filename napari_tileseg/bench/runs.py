@@ -13,13 +13,16 @@ from napari_tileseg.engine.allocator import pages_kept
 from napari_tileseg.engine.device import autocast, in_fast_layout, prepared
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.normalise import scaling_for
+from napari_tileseg.engine.pipeline import written_behind
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import empty_labels, stream_plan
 from napari_tileseg.engine.source import Source
+from napari_tileseg.io.label_store import LabelStore
 from napari_tileseg.settings import RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -95,6 +98,19 @@ def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
         logits = module(pixels)[0]
     probabilities = logits[(slice(None), *inside)].softmax(0).numpy()
     return logs_of(probabilities)
+
+
+def into_store(path: Path, image: Any, network: Network, **settings: Any) -> Plan:
+    """Segment an image into a new store of labels, on the CPU; return how that was done."""
+    source, plan = planned(image, network, device="cpu", precision="fp32", **settings)
+    store = LabelStore.create(
+        path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
+    )
+    with store:
+        for _ in written_behind(stream_plan(plan, source, network, provisional=False), store):
+            pass
+        assert store.complete
+    return plan
 
 
 def batches_of(plan: Plan, source: Source, network: Network) -> list[torch.Tensor]:
