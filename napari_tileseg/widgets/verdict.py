@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.line import Line
 from napari_tileseg.widgets.style import restyle
 from napari_tileseg.widgets.text import Text, with_units
@@ -49,12 +50,12 @@ class VerdictArea(QFrame):
         self.changes.setToolTip("A layer over the labels: the pixels of the view that would change")
         self.changes.clicked.connect(self.changes_requested)
         self.use = QPushButton("Use it")
-        self.places = QPushButton("Show them")
-        self.places.setObjectName("plain")
-        self.places.setToolTip("Go to the next of the places that were set aside")
-        self.discard = QPushButton("Discard")
-        self.discard.setObjectName("plain")
-        self.discard.setToolTip("The model in use stays; what was learnt is kept in the history")
+        self.places = push_button(
+            "Show them", "plain", "Go to the next of the places that were set aside"
+        )
+        self.discard = push_button(
+            "Discard", "plain", "The model in use stays; what was learnt is kept in the history"
+        )
         self.use.clicked.connect(self.use_requested)
         self.places.clicked.connect(self.place_requested)
         self.discard.clicked.connect(self.discard_requested)

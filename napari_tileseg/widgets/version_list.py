@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.line import Line
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class _Line(QFrame):
         title.setToolTip(row.title)
         note = QLabel(row.note)
         note.setObjectName("dim")
-        self.button = QPushButton("Return to it")
-        self.button.setObjectName("plain")
-        self.button.setToolTip("Use this version again, with the labels it had made")
-        self.button.setAccessibleName(f"Return to {row.title}")
+        # one that was discarded was never in use, so there is nothing to return to
+        about = "Use this version, with the labels it had made if it was in use before"
+        self.button = push_button("Use this", "plain", about)
+        self.button.setAccessibleName(f"Use {row.title}")
         self.button.clicked.connect(lambda: self.return_requested.emit(row.number))
         used = QLabel("in use")
         self.button.setVisible(not row.in_use)
