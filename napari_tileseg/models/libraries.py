@@ -41,13 +41,7 @@ def import_monai_nets() -> Any:
         If MONAI is missing or cannot be loaded.
     """
     load_triton_apart()
-    try:
-        return import_module("monai.networks.nets")
-    except ImportError as error:
-        raise TilesegError(
-            f"This network is one of MONAI's, and MONAI cannot be loaded ({error}). "
-            'Install it: pip install "napari-tileseg[monai]"'
-        ) from error
+    return _extra("monai.networks.nets", "monai", "networks of MONAI")
 
 
 def import_onnx() -> Any:
