@@ -94,8 +94,7 @@ def _opened(viewer: ViewerModel, path: Path, reader: str) -> Iterable[object]:
     for plugin in dict.fromkeys([reader or None, "napari"]):
         try:
             return list(viewer.open(str(path), plugin=plugin))
-        # what a reader of another plugin raises cannot be known
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever a reader of another plugin raises
             problem = error
     raise ImageError(f"'{path}' cannot be opened: {problem} Open it in napari first.") from problem
 
