@@ -2,7 +2,8 @@
 
 The borders of all tiles cut a plane into cells; inside a cell every pixel has the same tiles
 over it, so a cell is begun, summed up and finished as one. Pixels under a single tile are
-never stored. What lives in raster order is one line of overlap across the plane.
+never stored, and a tile that shares none with another is not even copied. What lives in
+raster order is one line of overlap across the plane.
 
 Sums are fixed-point integers. Adding integers gives the same bits in every order, so the
 order of tiles cannot show in the result, not even where two classes tie.
@@ -45,21 +46,23 @@ class Merged:
 
     Attributes
     ----------
-    sums
-        (outputs, *core) int32: evidence times `UNIT`, complete where final. Good until the
-        next tile is added.
+    evidence
+        (outputs, *core) numbers, complete where final. Good until the next tile is added.
+    unit
+        What one unit of evidence is in these numbers.
     final
         The parts of the core that no further tile will touch, in pixels of the image.
     """
 
-    sums: torch.Tensor
+    evidence: torch.Tensor
+    unit: float
     final: tuple[Box, ...]
 
     @property
     def all_final(self) -> bool:
         """Whether the whole core is final."""
         sizes = [prod(part.stop - part.start for part in box) for box in self.final]
-        return bool(sum(sizes) == self.sums[0].numel())
+        return bool(sum(sizes) == self.evidence[0].numel())
 
 
 class Canvas:
@@ -123,25 +126,31 @@ class Canvas:
         within_limit
             Whether it is known that no evidence is beyond `LIMIT`.
         """
-        core = evidence[(slice(None), *tile.core_within)]
-        weighted = self._scratch.lend(core.shape, torch.float32)
-        if within_limit:
-            torch.mul(core, steps, out=weighted)
-        else:
-            torch.clamp(core, -LIMIT, LIMIT, out=weighted).mul_(steps)
-        sums = self._scratch.lend(core.shape, torch.int32).copy_(weighted)
+        core, unit = evidence[(slice(None), *tile.core_within)], 1.0
         cells = tuple(
             slice(*axis.cells[index])
             for axis, index in zip(self._grid.axes, tile.index, strict=True)
         )
         self._coming[cells] -= 1
         self._to_come -= 1
-        self._merge(sums, cells)
+        if (self._cover[cells] > 1).any():
+            core, unit = self._in_steps(core, steps, within_limit=within_limit), UNIT
+            self._merge(core, cells)
         finished = (self._coming[cells] == 0) & self._whole[cells]
         corner = tuple(part.start for part in cells)
-        return Merged(
-            sums, tuple(in_pixels(_moved(box, corner), self._grid) for box in boxes(finished))
-        )
+        final = tuple(in_pixels(_moved(box, corner), self._grid) for box in boxes(finished))
+        return Merged(core, unit, final)
+
+    def _in_steps(
+        self, core: torch.Tensor, steps: torch.Tensor, *, within_limit: bool
+    ) -> torch.Tensor:
+        """Return the share of a tile, as integers."""
+        weighted = self._scratch.lend(core.shape, torch.float32)
+        if within_limit:
+            torch.mul(core, steps, out=weighted)
+        else:
+            torch.clamp(core, -LIMIT, LIMIT, out=weighted).mul_(steps)
+        return self._scratch.lend(core.shape, torch.int32).copy_(weighted)
 
     def _merge(self, sums: torch.Tensor, cells: tuple[slice, ...]) -> None:
         """Add what earlier tiles have left in each cell, and leave it for later ones."""

@@ -178,7 +178,7 @@ def memory_of(plan: Plan, source: Source, network: Network) -> int:
         precision=plan.precision,
     )
     tile_px = prod(plan.tile)
-    merging = 2 * outputs * _FLOAT_BYTES * tile_px
+    merging = 0 if plan.blend is Blend.CROP else 2 * outputs * _FLOAT_BYTES * tile_px
     if plan.probabilities:
         merging += 2 * outputs * _FLOAT_BYTES * tile_px
     read = 2 * plan.batch * tile_px * len(plan.channels) * source.dtype.itemsize

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.engine.canvas import UNIT
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.transfer import Landing
 
@@ -141,7 +140,7 @@ class Patches:
     def _pieces(self, plane: tuple[int, ...], tile: Tile, merged: Merged) -> Iterator[_Piece]:
         together = None
         if self._provisional:
-            together = Landing(self._network.decide(merged.sums))
+            together = Landing(self._network.decide(merged.evidence))
             if not merged.all_final:
                 everything = tuple(slice(None) for _ in tile.core)
                 yield _Piece(plane, tile.core, False, together, everything)
@@ -150,14 +149,14 @@ class Patches:
                 slice(inner.start - core.start, inner.stop - core.start)
                 for inner, core in zip(box, tile.core, strict=True)
             )
-            sums = merged.sums[(slice(None), *part)]
+            evidence = merged.evidence[(slice(None), *part)]
             sure = None
             if self._probabilities:
-                sure = Landing(self._network.probabilities(sums.float() / UNIT))
+                sure = Landing(self._network.probabilities(evidence.float() / merged.unit))
             if together is not None:
                 yield _Piece(plane, box, True, together, part, sure)
             else:
-                alone = Landing(self._network.decide(sums))
+                alone = Landing(self._network.decide(evidence))
                 yield _Piece(plane, box, True, alone, tuple(slice(None) for _ in part), sure)
 
     def _patch(self, piece: _Piece) -> Patch:

@@ -22,8 +22,8 @@ def _merged(grid: TileGrid, image: torch.Tensor, blend: Blend) -> torch.Tensor:
     merged = torch.zeros((OUTPUTS, *grid.shape))
     for tile in grid:
         logits = Ramp(OUTPUTS)(image[(None, slice(None), *tile.outer)])[0]
-        sums = canvas.add(tile, logits, shares.of(tile)).sums / UNIT
-        merged[(slice(None), *tile.core)] = sums
+        added = canvas.add(tile, logits, shares.of(tile))
+        merged[(slice(None), *tile.core)] = added.evidence / added.unit
     return merged
 
 
@@ -72,5 +72,5 @@ def test_whole_image_mode_is_monais_simple_inferer():
         theirs = SimpleInferer()(image[None], model.module)[0]
         grid = cut_image((64, 80), (64, 80), (64, 80), stride=1, crop=False)
         share = Shares(grid, Blend.GAUSSIAN, unit=UNIT).of(grid[0])
-        ours = Canvas(grid).add(grid[0], model.logits(image[None])[0], share).sums / UNIT
+        ours = Canvas(grid).add(grid[0], model.logits(image[None])[0], share).evidence
     assert (ours - theirs).abs().max() <= 1e-6

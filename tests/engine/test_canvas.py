@@ -41,7 +41,7 @@ def _painted(grid, blend, order, outputs=3):
     for number in order:
         tile = grid[number]
         merged = canvas.add(tile, logits[number], shares.of(tile))
-        sums[(slice(None), *tile.core)] = merged.sums
+        sums[(slice(None), *tile.core)] = (merged.evidence * (UNIT / merged.unit)).int()
         for box in merged.final:
             finals[box] += 1
     assert canvas.complete
@@ -95,8 +95,21 @@ def test_logits_beyond_the_limit_saturate_instead_of_wrapping_around():
     grid = cut_image((8, 12), (8, 8), (8, 4), stride=4, crop=False)
     canvas, shares = Canvas(grid), Shares(grid, Blend.CONSTANT, unit=UNIT)
     for tile in grid:
-        sums = canvas.add(tile, torch.full((1, 8, 8), 1e30), shares.of(tile)).sums
-    assert sums.max() == LIMIT * UNIT
+        merged = canvas.add(tile, torch.full((1, 8, 8), 1e30), shares.of(tile))
+    assert merged.evidence.max() == LIMIT * merged.unit
+
+
+def test_a_tile_that_shares_no_pixel_is_not_copied():
+    grid = cut_image((20, 40), (16, 16), (12, 12), stride=4, crop=True)
+    canvas, shares = Canvas(grid), Shares(grid, Blend.CROP, unit=UNIT)
+    logits = torch.randn(3, *grid.tile_shape)
+    for tile in grid:
+        core = logits[(slice(None), *tile.core_within)]
+        merged = canvas.add(tile, logits, shares.of(tile))
+        assert merged.evidence.data_ptr() == core.data_ptr()
+        assert torch.equal(merged.evidence, core)
+        assert merged.all_final
+    assert canvas.held_bytes == 0
 
 
 @given(
