@@ -150,7 +150,9 @@ class Network:
 
 def extremes(logits: torch.Tensor) -> torch.Tensor:
     """Return the lowest and the highest logit, (2,); not a number if a single one is not."""
-    return torch.stack(logits.aminmax())
+    # torch would copy what does not lie in memory in the order of its axes
+    as_it_lies = sorted(range(logits.ndim), key=logits.stride, reverse=True)
+    return torch.stack(logits.permute(as_it_lies).aminmax())
 
 
 def _centre(answer: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:

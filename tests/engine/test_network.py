@@ -188,3 +188,9 @@ def test_default_colours_differ():
 def test_impossible_normalisations_are_refused(values, message):
     with pytest.raises(CheckpointError, match=message):
         Normalisation(**values)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_extremes_are_found_in_either_layout(layout):
+    logits = torch.randn(1, 3, 20, 24).contiguous(memory_format=layout)[0]
+    assert extremes(logits).tolist() == [float(logits.min()), float(logits.max())]
