@@ -27,10 +27,10 @@ _LARGEST_THRESHOLD = 32 * 2**20
 """What the library itself raises its thresholds to, with time."""
 
 _FIRST_TILES = 4
-_SOON = 4
+_SOON = 1
 _FEW_GAPS, _MOST_GAPS, _SHARE = 16 * 2**20, 64 * 2**20, 4
 """What is given back has to be fetched again, so a part of what tiles need may lie in gaps, at
-least so much and at most so much, and some tiles go by before pages are given back again."""
+least so much and at most so much, and a tile goes by before pages are given back again."""
 
 _lock = Lock()
 _runs = 0
