@@ -12,6 +12,7 @@ from napari_tileseg.bench.networks import own_copy
 from napari_tileseg.engine.allocator import pages_kept
 from napari_tileseg.engine.device import autocast, in_fast_layout, prepared
 from napari_tileseg.engine.folding import folded
+from napari_tileseg.engine.half_decoder import computing_in
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.pipeline import written_behind
 from napari_tileseg.engine.plan import make_plan
@@ -138,7 +139,7 @@ def bare(plan: Plan, network: Network, batches: list[torch.Tensor]) -> Callable[
 
     It has the folded norms, the memory layout and the allocator of a run.
     """
-    module = prepared(folded(network).module, plan.device)
+    module = prepared(computing_in(folded(network), plan.precision).module, plan.device)
 
     def run() -> None:
         with (

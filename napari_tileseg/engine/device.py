@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-_AUTOCAST = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
-
+_AUTOCAST = {
+    Precision.BF16: torch.bfloat16,
+    Precision.BF16_DECODER: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 
 _ALL_GPUS = "cuda:all"
 
@@ -85,6 +88,9 @@ def prepared(module: nn.Module, device: torch.device) -> nn.Module:
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Return a context in which the network computes in `precision`, and fp32 in all its bits.
+
+    A network that computes only partly in half precision has to be made ready for that; see
+    `half_decoder.computing_in`.
 
     Raises
     ------

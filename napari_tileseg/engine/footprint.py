@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from napari_tileseg.engine.device import in_fast_layout
+from napari_tileseg.engine.half_decoder import InFull, computing_in
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.settings import Precision
 
@@ -35,7 +36,11 @@ _LOG = logging.getLogger(__name__)
 _SMALL_PX = 128
 """A network that cannot be walked through is run once for real, on a tile of about this size."""
 
-_DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+_DTYPES = {
+    Precision.BF16: torch.bfloat16,
+    Precision.BF16_DECODER: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 
 _CONVOLUTIONS = (torch.conv2d, torch.conv3d, torch.conv_transpose2d, torch.conv_transpose3d)
 
@@ -85,7 +90,7 @@ def footprint(
     weights = sum(one.nbytes for one in _tensors_of(network.module))
     shape = (batch, len(network.spec.channels), *(n + 2 * network.spec.margin for n in tile))
     try:
-        hollow = _without_pixels(network.module, dtype)
+        hollow = _without_pixels(computing_in(network, precision).module, dtype)
         tiles = torch.empty(shape, device="meta")
         peak = _most_held(hollow, tiles, dtype, on_cpu=on_cpu)
     except Exception as error:  # noqa: BLE001 - whatever a network cannot do without pixels
@@ -115,8 +120,10 @@ def _most_held(module: nn.Module, tiles: torch.Tensor, dtype: torch.dtype, *, on
 def _without_pixels(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a module without its weights: what it remembers of tensors must not be these."""
     known: dict[int, Any] = {}
+    parts = [part for part in module.modules() if isinstance(part, InFull)]
+    in_full = {id(one) for part in parts for one in _tensors_of(part)}
     for one in _tensors_of(module):
-        kind = dtype if one.is_floating_point() else one.dtype
+        kind = one.dtype if id(one) in in_full or not one.is_floating_point() else dtype
         hollow = torch.empty_strided(one.shape, one.stride(), dtype=kind, device="meta")
         is_weight = isinstance(one, nn.Parameter)
         known[id(one)] = nn.Parameter(hollow, requires_grad=False) if is_weight else hollow

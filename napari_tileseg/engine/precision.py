@@ -13,6 +13,7 @@ import torch
 from napari_tileseg.engine.device import fast_precision
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
+from napari_tileseg.engine.half_decoder import computing_in, has_encoder
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.spec import Task
@@ -70,40 +71,50 @@ def resolved_precision(
     """Return the plan with its precision decided; without a comparison if it was asked for."""
     if plan.precision is not Precision.AUTO:
         return plan
-    candidate = fast_precision(plan.device)
-    short = plan.n_tiles < _WORTHWHILE_TILES
-    if candidate is Precision.FP32 or plan.mode is Mode.EXACT or short:
+    candidates = _candidates(plan.device, network)
+    if not candidates or plan.mode is Mode.EXACT or plan.n_tiles < _WORTHWHILE_TILES:
         return replace(plan, precision=Precision.FP32)
     if scaling is None:
         spec = network.spec
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name)
-    return replace(plan, precision=_chosen(plan, source, network, scaling, candidate))
+    return replace(plan, precision=_chosen(plan, source, network, scaling, candidates))
+
+
+def _candidates(device: torch.device, network: Network) -> list[Precision]:
+    """Return the number formats that may be worth it, the fastest first."""
+    half = fast_precision(device)
+    if half is Precision.FP32:
+        return []
+    return [half, Precision.BF16_DECODER] if has_encoder(network) else [half]
 
 
 def _chosen(
-    plan: Plan, source: Source, network: Network, scaling: Scaling, candidate: Precision
+    plan: Plan,
+    source: Source,
+    network: Network,
+    scaling: Scaling,
+    candidates: Sequence[Precision],
 ) -> Precision:
     pieces = _pieces(plan, source, network)
     network = folded(network)
+    full = Forward(network, scaling, plan.device, Precision.FP32)
     required = _required_agreement(plan)
-    found = compare(
-        [Forward(network, scaling, plan.device, one) for one in (Precision.FP32, candidate)],
-        network,
-        pieces,
-        required,
-    )
-    harmless = found.harmless(required)
-    chosen = candidate if harmless and found.speed_up > 1 else Precision.FP32
-    _LOG.info(
-        "computing in %s: %s agrees with fp32 on %.2f %% of pixels (median margin where not: "
-        "%.3f) and is %.2f times as fast",
-        chosen,
-        candidate,
-        100 * found.agreement,
-        found.margin,
-        found.speed_up,
-    )
-    return chosen
+    for candidate in candidates:
+        half = Forward(computing_in(network, candidate), scaling, plan.device, candidate)
+        found = compare([full, half], network, pieces, required)
+        taken = found.harmless(required) and found.speed_up > 1
+        _LOG.info(
+            "%s is %s: it agrees with fp32 on %.2f %% of pixels (median margin where not: %.3f) "
+            "and is %.2f times as fast",
+            candidate,
+            "chosen" if taken else "not chosen",
+            100 * found.agreement,
+            found.margin,
+            found.speed_up,
+        )
+        if taken:
+            return candidate
+    return Precision.FP32
 
 
 def _required_agreement(plan: Plan) -> float:

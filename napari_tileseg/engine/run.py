@@ -26,6 +26,7 @@ from napari_tileseg.engine.device import (
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.frozen_norm import FrozenNorms, measured_core
+from napari_tileseg.engine.half_decoder import computing_in
 from napari_tileseg.engine.interrupt import Interrupt
 from napari_tileseg.engine.meter import Meter
 from napari_tileseg.engine.mismatch import SeamWatch
@@ -146,10 +147,12 @@ class _Run:
         self._wanted = None if wanted is None else [wanted(grid) for grid in self._sections]
         self._width = sweep_width(self._sections, crop=plan.blend is Blend.CROP)
         self._source = source.for_sweep(plan.tile, self._width)
-        self._frozen = FrozenNorms(network) if plan.mode is Mode.FROZEN_NORM else None
+        freezes = plan.mode is Mode.FROZEN_NORM
+        self._computing = computing_in(network if freezes else folded(network), plan.precision)
+        self._frozen = FrozenNorms(self._computing) if freezes else None
         self._contexts = None
         if plan.mode is Mode.CONTEXT:
-            self._contexts = Contexts(folded(network), source.spatial_shape)
+            self._contexts = Contexts(self._computing, source.spatial_shape)
         adapted = self._frozen or self._contexts
         self._network = network if adapted is None else adapted.network
         self._scaling = scaling
@@ -166,11 +169,11 @@ class _Run:
 
     def _employed(self) -> list[Worker]:
         """Return a worker for each device, but not more than there are batches."""
-        plan, network = self._plan, self._network
+        plan = self._plan
         if self._contexts is not None:
             return [self._with_context(self._contexts)]
         batches = ceil(plan.n_tiles / plan.batch)
-        computing = folded(network) if self._frozen is None else network
+        computing = self._computing if self._frozen is None else self._frozen.network
         others = [on_another_device(computing, device) for device in plan.devices[1:batches]]
         networks = [compiled(computing) if plan.compile else computing, *others]
         adapt = None if self._frozen is None else self._freeze

@@ -18,6 +18,7 @@ from napari_tileseg.engine.device import autocast, in_fast_layout, is_out_of_mem
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.geometry import crop_sizes, cropped_grid
+from napari_tileseg.engine.half_decoder import computing_in
 from napari_tileseg.engine.tiles import round_up
 from napari_tileseg.engine.tta import variants
 
@@ -91,7 +92,7 @@ def tuned(
     sizes = [plan.tile[0]] if wanted else crop_sizes(network.spec, plan.halo)
     grids = [plan.grid] if wanted else _grids(source, network, sizes, halo_for)
     batches = (plan.batch,) if plan.settings.batch else _BATCHES
-    network = folded(network)
+    network = computing_in(folded(network), plan.precision)
     tries = list(_tries(plan, network, grids, batches, check))
     if not tries:
         return plan
@@ -113,7 +114,8 @@ def _with_fewest_pixels(
         min(side, round_up(network.spec.tile // 2, stride)) for side in plan.grid.tile_shape
     )
     # the quickest of some: another program may be busy for a moment
-    timed = [_timed(plan, folded(network), shape, 1, check) for _ in range(_TIMINGS)]
+    computing = computing_in(folded(network), plan.precision)
+    timed = [_timed(plan, computing, shape, 1, check) for _ in range(_TIMINGS)]
     seconds = [one for one in timed if one is not None]
     if not seconds:
         return plan

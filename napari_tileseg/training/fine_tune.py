@@ -130,8 +130,11 @@ def fine_tune(
 
 def _check(network: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
     spec = network.spec
-    if settings.precision is Precision.FP16:
-        raise SettingsError("fp16 is too coarse to learn in; choose bf16, fp32 or auto.")
+    if settings.precision in (Precision.FP16, Precision.BF16_DECODER):
+        raise SettingsError(
+            f"{settings.precision} is for computing labels, not for learning; "
+            "choose bf16, fp32 or auto."
+        )
     if spec.spatial_dims != 2:
         raise ModelFitError(
             f"'{spec.name}' reads volumes; only models for images can learn from corrections."

@@ -114,8 +114,11 @@ def _check(
     validation: Sequence[Sample],
     settings: TrainSettings,
 ) -> None:
-    if settings.precision is Precision.FP16:
-        raise SettingsError("fp16 is too coarse to train in; choose bf16, fp32 or auto.")
+    if settings.precision in (Precision.FP16, Precision.BF16_DECODER):
+        raise SettingsError(
+            f"{settings.precision} is for computing labels, not for learning; "
+            "choose bf16, fp32 or auto."
+        )
     require_learnable(network)
     _check_shape(network)
     stride = network.spec.stride

@@ -52,7 +52,7 @@ def test_half_precision_that_changes_labels_is_refused_and_said(monkeypatch, ima
     monkeypatch.setattr(precision.time, "perf_counter", lambda: next(ticks))
     with caplog.at_level(logging.INFO, precision.__name__):
         assert _resolved(Contrast(300), monkeypatch, image) is Precision.FP32
-    assert "computing in fp32: bf16 agrees with fp32 on" in caplog.text
+    assert "bf16 is not chosen: it agrees with fp32 on" in caplog.text
     assert "2.00 times as fast" in caplog.text
 
 

@@ -273,7 +273,8 @@ def test_a_loss_that_is_not_a_number_is_the_end_before_anything_is_learnt() -> N
     ("settings", "said", "error", "text"),
     [
         (QUICK, np.zeros((SIZE, SIZE), bool), ModelFitError, "Nothing is corrected"),
-        (QUICK.but(precision="fp16"), _reviewed(), SettingsError, "coarse"),
+        (QUICK.but(precision="fp16"), _reviewed(), SettingsError, "not for learning"),
+        (QUICK.but(precision="bf16-decoder"), _reviewed(), SettingsError, "not for learning"),
     ],
 )
 def test_what_cannot_be_learnt_is_said_before_any_work(
