@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_tileseg.engine.amounts import percent_of
 from napari_tileseg.engine.device import in_fast_layout
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.geometry import required_halo
@@ -95,7 +96,7 @@ class Calibration:
             reach = int(self.curves.shape[1] * _SURE_SHARE)
             return f"Even {reach} px of context change more labels than the tolerance allows."
         return (
-            f"{halo} px of context: {_percent(self.flips(halo, tile))} of labels differ from the "
+            f"{halo} px of context: {percent_of(self.flips(halo, tile))} of labels differ from the "
             f"whole image, as measured on {len(self.curves)} places of this image."
         )
 
@@ -248,7 +249,3 @@ def _labels(
         pixels = scaling.apply(torch.from_numpy(raw), plan.device)
         logits = network.checked_logits(in_fast_layout(pixels))
         return [network.decide(network.evidence(one)).cpu().numpy() for one in logits]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share else "none"

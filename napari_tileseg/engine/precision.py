@@ -67,17 +67,21 @@ class Comparison:
 
 def resolved_precision(
     plan: Plan, source: Source, network: Network, scaling: Scaling | None = None
-) -> Plan:
-    """Return the plan with its precision decided; without a comparison if it was asked for."""
+) -> tuple[Plan, float]:
+    """Return the plan with its precision decided, and the share of labels that this changes.
+
+    What was asked for is not measured, and counts as changing none.
+    """
     if plan.precision is not Precision.AUTO:
-        return plan
+        return plan, 0.0
     candidates = _candidates(plan.device, network)
     if not candidates or plan.mode is Mode.EXACT or plan.n_tiles < _WORTHWHILE_TILES:
-        return replace(plan, precision=Precision.FP32)
+        return replace(plan, precision=Precision.FP32), 0.0
     if scaling is None:
         spec = network.spec
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name)
-    return replace(plan, precision=_chosen(plan, source, network, scaling, candidates))
+    chosen, flips = _chosen(plan, source, network, scaling, candidates)
+    return replace(plan, precision=chosen), flips
 
 
 def _candidates(device: torch.device, network: Network) -> list[Precision]:
@@ -94,7 +98,7 @@ def _chosen(
     network: Network,
     scaling: Scaling,
     candidates: Sequence[Precision],
-) -> Precision:
+) -> tuple[Precision, float]:
     pieces = _pieces(plan, source, network)
     network = folded(network)
     full = Forward(network, scaling, plan.device, Precision.FP32)
@@ -113,8 +117,8 @@ def _chosen(
             found.speed_up,
         )
         if taken:
-            return candidate
-    return Precision.FP32
+            return candidate, 1 - found.agreement
+    return Precision.FP32, 0.0
 
 
 def _required_agreement(plan: Plan) -> float:

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.allocator import pages_kept
+from napari_tileseg.engine.amounts import percent_of
 from napari_tileseg.engine.calibrate import calibrated
 from napari_tileseg.engine.device import prepared
 from napari_tileseg.engine.geometry import crop_sizes, cropped_grid, required_halo
@@ -96,14 +97,29 @@ def settle(
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name, check)
     with pages_kept(plan.device):
         plan, found = _with_mode(plan, source, network, scaling, check)
-        plan = resolved_precision(plan, source, network, scaling)
+        plan, flips = resolved_precision(plan, source, network, scaling)
+        if found is not None and flips:
+            plan, found, flips = _both_within_tolerance(plan, source, network, found, flips)
         if plan.mode.crops and worth_measuring(source, network):
             halo_for = _fixed(plan.halo) if found is None else found.least_halo
             plan = tuned(plan, source, network, halo_for, check, watched=watched)
     if found is not None and plan.mode is Mode.CALIBRATED:
         said = found.sentence(plan.halo, max(plan.tile))
+        if flips:
+            said += f" Computing in {plan.precision} changes {percent_of(flips)} more."
         plan = replace(plan, notes=(*plan.notes, said))
     return replace(plan, settled=True)
+
+
+def _both_within_tolerance(
+    plan: Plan, source: Source, network: Network, found: Calibration, flips: float
+) -> tuple[Plan, Calibration, float]:
+    """Let context keep what the precision leaves of the tolerance; in fp32 if it cannot."""
+    left = replace(found, tolerance=found.tolerance - flips)
+    way = _least_context(plan, source, network, left)
+    if way is None:
+        return replace(plan, precision=Precision.FP32), found, 0.0
+    return way, left, flips
 
 
 def _fixed(halo: int | None) -> Callable[[int], int | None]:

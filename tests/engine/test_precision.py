@@ -39,7 +39,7 @@ def _resolved(module, monkeypatch, image, **options):
     monkeypatch.setattr(precision, "fast_precision", lambda device: Precision.BF16)
     model, source = network(module, outputs=2), Source(image)
     plan = make_plan(source, model, RunSettings(device="cpu", **options))
-    return resolved_precision(plan, source, model).precision
+    return resolved_precision(plan, source, model)[0].precision
 
 
 @pytest.fixture
@@ -125,4 +125,4 @@ def test_a_network_that_uses_up_its_margin_is_compared_too(monkeypatch, image):
     model = network(nn.Conv2d(1, 3, 9), outputs=3, margin=4)
     source = Source(image)
     plan = make_plan(source, model, RunSettings(device="cpu"))
-    assert resolved_precision(plan, source, model).precision is not Precision.AUTO
+    assert resolved_precision(plan, source, model)[0].precision is not Precision.AUTO

@@ -9,6 +9,7 @@ from torch import nn
 
 from napari_tileseg.engine import plan as plans
 from napari_tileseg.engine import settle as settling
+from napari_tileseg.engine.calibrate import Calibration
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.settle import Found, settle, settled_as
 from napari_tileseg.engine.source import Source
@@ -57,6 +58,23 @@ def test_automatic_takes_exact_tiles_where_they_cost_next_to_nothing():
     _, result = settled(network(model, tile=64))
     assert (result.mode, result.halo) == (Mode.EXACT, 1)
     assert "those of the whole image" in result.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("flips", "precision"), [(0.0004, Precision.BF16), (0.00099, Precision.FP32)]
+)
+def test_context_and_precision_together_keep_the_tolerance(monkeypatch, flips, precision):
+    curves = np.tile(np.where(np.arange(64) < 16, 0.02, 0.0), (6, 1)) + 2e-5
+    found = Calibration(curves, stride=8, dims=2, tolerance=0.001)
+    monkeypatch.setattr(settling, "calibrated", lambda *_: found)
+    half = Precision.BF16
+    monkeypatch.setattr(
+        settling, "resolved_precision", lambda plan, *_: (replace(plan, precision=half), flips)
+    )
+    _, result = settled(far_looking(), mode="calibrated", tile=96)
+    assert result.precision is precision
+    assert found.flips(result.halo, 96) + flips * (precision is Precision.BF16) <= 0.001
+    assert ("bf16 changes 0.04 % more" in result.notes[-1]) == (precision is Precision.BF16)
 
 
 def test_automatic_blends_where_context_would_be_the_greater_work(monkeypatch):
