@@ -36,7 +36,7 @@ _WORTHWHILE_TILES = 32
 """Shorter runs are over before a comparison would pay."""
 
 _SAMPLES = 8
-_SAMPLE_PX = 256
+_SAMPLE_PX = 192
 _AGREEMENT = 0.995
 _NEAR_TIE = 0.1
 
