@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
 MARGIN_PX = 12
+ENOUGH = 0.995
 MOVE_MS, REST_MS = 11, 7
 """Moves that come within 10 ms of one another vispy drops; within 5 ms of the end, napari does."""
 STOP_PX = 1.8
@@ -72,6 +73,9 @@ class Annotator:
     def correct(self, place: Place, truth: NDArray[np.uint8]) -> float:
         """Fill a place in view with its largest thing, then draw around what else is in it.
 
+        What is left wrong then is painted over, the longest stretches first, until `ENOUGH` of
+        the place is right.
+
         Returns
         -------
         The share of the pixels of the place that are right now.
@@ -84,8 +88,24 @@ class Annotator:
                 path = outline(thing if number else np.ones_like(thing), place)
                 if path is None or not self._encircle(path):
                     self._touch_up(place, thing, label)
+        self._look_again(place, truth[place])
         self.layer.mode = "pan_zoom"
-        return float((self.layer.data[place] == truth[place]).mean())
+        return self._right(place, truth[place])
+
+    def _right(self, place: Place, truth: NDArray[np.uint8]) -> float:
+        return float((self.layer.data[place] == truth).mean())
+
+    def _look_again(self, place: Place, truth: NDArray[np.uint8]) -> None:
+        left = [
+            (row, first, last, label)
+            for label in np.unique(truth).tolist()
+            for row, first, last in runs((truth == label) & (self.layer.data[place] != label))
+        ]
+        for row, first, last, label in sorted(left, key=lambda run: run[1] - run[2]):
+            if self._right(place, truth) >= ENOUGH:
+                return
+            self._dock.controller.classes.select(label)
+            self._paint_run(place, row, first, last)
 
     def _encircle(self, path: Path) -> bool:
         """Draw around a thing and fill it: press the right button, and come back to the start."""
@@ -107,9 +127,12 @@ class Annotator:
     def _touch_up(self, place: Place, thing: Mask, label: int) -> None:
         """Paint the pixels of a thing that are wrong row by row."""
         wrong = thing & (self.layer.data[place] != label)
-        for row, first, last in runs(wrong):
-            y, x = place[0].start + row, place[1].start
-            self._drag(self._spot(y, x + first), self._spot(y, x + last))
+        for run in runs(wrong):
+            self._paint_run(place, *run)
+
+    def _paint_run(self, place: Place, row: int, first: int, last: int) -> None:
+        y, x = place[0].start + row, place[1].start
+        self._drag(self._spot(y, x + first), self._spot(y, x + last))
 
     def _drag(self, begin: QPoint, end: QPoint, steps: int = 1) -> None:
         self._press(begin, LEFT)
