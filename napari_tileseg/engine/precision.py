@@ -60,6 +60,11 @@ class Comparison:
     margin: float
     speed_up: float
 
+    @property
+    def flips(self) -> float:
+        """Share of pixels with another label."""
+        return 1 - self.agreement
+
     def harmless(self, agreement: float) -> bool:
         """Whether labels hardly change, and only where the network is undecided anyway."""
         return self.agreement >= agreement and self.margin <= _NEAR_TIE
@@ -67,21 +72,21 @@ class Comparison:
 
 def resolved_precision(
     plan: Plan, source: Source, network: Network, scaling: Scaling | None = None
-) -> tuple[Plan, float]:
-    """Return the plan with its precision decided, and the share of labels that this changes.
+) -> tuple[Plan, Comparison | None]:
+    """Return the plan with its precision decided, and what speaks for it if it is a half one.
 
-    What was asked for is not measured, and counts as changing none.
+    What was asked for is taken without a comparison.
     """
     if plan.precision is not Precision.AUTO:
-        return plan, 0.0
+        return plan, None
     candidates = _candidates(plan.device, network)
     if not candidates or plan.mode is Mode.EXACT or plan.n_tiles < _WORTHWHILE_TILES:
-        return replace(plan, precision=Precision.FP32), 0.0
+        return replace(plan, precision=Precision.FP32), None
     if scaling is None:
         spec = network.spec
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name)
-    chosen, flips = _chosen(plan, source, network, scaling, candidates)
-    return replace(plan, precision=chosen), flips
+    chosen, found = _chosen(plan, source, network, scaling, candidates)
+    return replace(plan, precision=chosen), found
 
 
 def _candidates(device: torch.device, network: Network) -> list[Precision]:
@@ -98,7 +103,7 @@ def _chosen(
     network: Network,
     scaling: Scaling,
     candidates: Sequence[Precision],
-) -> tuple[Precision, float]:
+) -> tuple[Precision, Comparison | None]:
     pieces = _pieces(plan, source, network)
     network = folded(network)
     full = Forward(network, scaling, plan.device, Precision.FP32)
@@ -117,8 +122,8 @@ def _chosen(
             found.speed_up,
         )
         if taken:
-            return candidate, 1 - found.agreement
-    return Precision.FP32, 0.0
+            return candidate, found
+    return Precision.FP32, None
 
 
 def _required_agreement(plan: Plan) -> float:

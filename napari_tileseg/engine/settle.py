@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.normalise import Scaling
     from napari_tileseg.engine.plan import Plan
+    from napari_tileseg.engine.precision import Comparison
     from napari_tileseg.engine.source import Source
 
 _CHEAP, _DEAR = 1.1, 4.0
@@ -97,29 +98,29 @@ def settle(
         scaling = scaling_for(source, spec.normalisation, plan.channels, spec.name, check)
     with pages_kept(plan.device):
         plan, found = _with_mode(plan, source, network, scaling, check)
-        plan, flips = resolved_precision(plan, source, network, scaling)
-        if found is not None and flips:
-            plan, found, flips = _both_within_tolerance(plan, source, network, found, flips)
+        plan, half = resolved_precision(plan, source, network, scaling)
+        if found is not None and half is not None:
+            plan, found = _both_within_tolerance(plan, source, network, found, half)
         if plan.mode.crops and worth_measuring(source, network):
             halo_for = _fixed(plan.halo) if found is None else found.least_halo
             plan = tuned(plan, source, network, halo_for, check, watched=watched)
     if found is not None and plan.mode is Mode.CALIBRATED:
         said = found.sentence(plan.halo, max(plan.tile))
-        if flips:
-            said += f" Computing in {plan.precision} changes {percent_of(flips)} more."
+        if half is not None and plan.precision is not Precision.FP32:
+            said += f" Computing in {plan.precision} changes {percent_of(half.flips)} more."
         plan = replace(plan, notes=(*plan.notes, said))
     return replace(plan, settled=True)
 
 
 def _both_within_tolerance(
-    plan: Plan, source: Source, network: Network, found: Calibration, flips: float
-) -> tuple[Plan, Calibration, float]:
-    """Let context keep what the precision leaves of the tolerance; in fp32 if it cannot."""
-    left = replace(found, tolerance=found.tolerance - flips)
+    plan: Plan, source: Source, network: Network, found: Calibration, half: Comparison
+) -> tuple[Plan, Calibration]:
+    """Let context keep what half precision leaves of the tolerance; fp32 where that is dearer."""
+    left = replace(found, tolerance=found.tolerance - half.flips)
     way = _least_context(plan, source, network, left)
-    if way is None:
-        return replace(plan, precision=Precision.FP32), found, 0.0
-    return way, left, flips
+    if way is None or way.grid.seen_px > plan.grid.seen_px * half.speed_up:
+        return replace(plan, precision=Precision.FP32), found
+    return way, left
 
 
 def _fixed(halo: int | None) -> Callable[[int], int | None]:

@@ -11,6 +11,7 @@ from napari_tileseg.engine import plan as plans
 from napari_tileseg.engine import settle as settling
 from napari_tileseg.engine.calibrate import Calibration
 from napari_tileseg.engine.plan import make_plan
+from napari_tileseg.engine.precision import Comparison
 from napari_tileseg.engine.settle import Found, settle, settled_as
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Task
@@ -61,15 +62,22 @@ def test_automatic_takes_exact_tiles_where_they_cost_next_to_nothing():
 
 
 @pytest.mark.parametrize(
-    ("flips", "precision"), [(0.0004, Precision.BF16), (0.00099, Precision.FP32)]
+    ("flips", "speed_up", "precision"),
+    [
+        (0.0004, 9.0, Precision.BF16),
+        (0.0004, 1.01, Precision.FP32),
+        (0.00099, 9.0, Precision.FP32),
+    ],
 )
-def test_context_and_precision_together_keep_the_tolerance(monkeypatch, flips, precision):
-    curves = np.tile(np.where(np.arange(64) < 16, 0.02, 0.0), (6, 1)) + 2e-5
-    found = Calibration(curves, stride=8, dims=2, tolerance=0.001)
+def test_context_and_precision_together_keep_the_tolerance(monkeypatch, flips, speed_up, precision):
+    curve = np.repeat([0.02, 0.0012, 0.0], [16, 16, 32]) + 2e-5  # by distance from a border
+    found = Calibration(np.tile(curve, (6, 1)), stride=8, dims=2, tolerance=0.001)
     monkeypatch.setattr(settling, "calibrated", lambda *_: found)
-    half = Precision.BF16
+    half = Comparison(1 - flips, 0.0, speed_up)
     monkeypatch.setattr(
-        settling, "resolved_precision", lambda plan, *_: (replace(plan, precision=half), flips)
+        settling,
+        "resolved_precision",
+        lambda plan, *_: (replace(plan, precision=Precision.BF16), half),
     )
     _, result = settled(far_looking(), mode="calibrated", tile=96)
     assert result.precision is precision
