@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.patches import Patch
     from napari_tileseg.engine.schedule import Batch, Schedule
 
-_MOST_WAITING = 64 * 2**20
+_MOST_WAITING = 8 * 2**20
 """Results that are not yet written take no more memory than this."""
 
 Pixels = TypeVar("Pixels")
