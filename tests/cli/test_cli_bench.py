@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 from napari_tileseg import cli
 from napari_tileseg.bench import BENCHMARKS, ON_REQUEST
@@ -46,6 +48,19 @@ def test_figures_are_printed_with_their_bars_and_written_as_json(tileseg, figure
     assert content["benchmarks"]["overhead"][0]["met"] is True
     assert content["benchmarks"]["overhead"][2]["value"] is None
     assert {"cpu", "threads", "torch"} <= content["machine"].keys()
+
+
+def test_threads_are_those_of_processes_that_measure_by_themselves_too(
+    tileseg, figures, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    figures[:] = [GOOD]
+    before = torch.get_num_threads()
+    try:
+        tileseg("bench", "memory", "--threads", "1")
+        assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (1, "1")
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_missed_bar_is_a_failure_unless_sizes_are_small(tileseg, figures):
