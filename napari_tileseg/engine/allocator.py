@@ -32,6 +32,9 @@ _FEW_GAPS, _MOST_GAPS, _SHARE = 16 * 2**20, 64 * 2**20, 4
 """What is given back has to be fetched again, so a part of what tiles need may lie in gaps, at
 least so much and at most so much, and a tile goes by before pages are given back again."""
 
+_LITTLE = 48 * 2**20
+"""What a run may take in all before anything is given back."""
+
 _lock = Lock()
 _runs = 0
 
@@ -79,15 +82,19 @@ class Gaps:
         held = self._held() - kept_bytes()
         if self._tiles <= _FIRST_TILES:
             self._needed = max(self._needed, held)
-        elif self._since > _SOON and held > self._needed + (room := self._allowed):
+        elif self._since > _SOON and held > self._most:
             self._library.malloc_trim(0)
             left = self._held() - kept_bytes()
             # what could not be given back is in use: some of the room has to be left beside it
-            self._needed = max(self._needed, left - room // 2)
+            self._needed = max(self._needed, left - self._room // 2)
             self._since = 0
 
     @property
-    def _allowed(self) -> int:
+    def _most(self) -> int:
+        return max(self._needed + self._room, self._before + _LITTLE)
+
+    @property
+    def _room(self) -> int:
         return min(max((self._needed - self._before) // _SHARE, _FEW_GAPS), _MOST_GAPS)
 
     def _held(self) -> int:

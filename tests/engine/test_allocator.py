@@ -114,6 +114,14 @@ def test_small_tiles_leave_room_for_small_gaps_alone(gaps, library):
     assert library.trims == 1
 
 
+def test_nothing_is_given_back_of_what_is_little_in_all(gaps, library):
+    _tiles(gaps, 10 * MB)
+    _tiles(gaps, 45 * MB, count=20)
+    assert library.trims == 0
+    _tiles(gaps, 50 * MB)
+    assert library.trims == 1
+
+
 def test_gaps_that_open_again_soon_are_given_back_again(gaps, library):
     _, held = gaps
     _tiles(gaps, 40 * MB, count=20)
