@@ -95,7 +95,9 @@ def footprint(
         peak = _most_held(hollow, tiles, dtype, on_cpu=on_cpu)
     except Exception as error:  # noqa: BLE001 - whatever a network cannot do without pixels
         _LOG.debug("memory is measured on a small tile instead: %s", error)
-        peak = _scaled_up(network, shape) * dtype.itemsize // 4
+        # nobody knows how much of it is the encoder
+        known = torch.float32 if precision is Precision.BF16_DECODER else dtype
+        peak = _scaled_up(network, shape) * known.itemsize // 4
     return Footprint(weights, round(peak * _ALLOWANCE))
 
 

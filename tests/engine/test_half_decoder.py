@@ -115,3 +115,19 @@ def test_memory_counts_the_encoder_in_full():
         for one in (Precision.FP32, Precision.BF16_DECODER, Precision.BF16)
     )
     assert half < partly <= full
+
+
+class LooksAtPixels(EncoderDecoder):
+    """Cannot be walked through without pixels."""
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return super().forward(tiles + float(tiles.max() > 1))
+
+
+def test_memory_of_what_cannot_be_walked_through_is_not_guessed_too_low():
+    model = network(LooksAtPixels())
+    full, partly = (
+        footprint(model, (512, 512), precision=one).peak
+        for one in (Precision.FP32, Precision.BF16_DECODER)
+    )
+    assert partly == full
