@@ -117,7 +117,7 @@ class RunSettings(Settings):
         unit="tiles",
         minimum=1,
         maximum=256,
-        automatic="1 on a CPU, 4 on a GPU",
+        automatic="CPU 1, GPU 4",
         advanced=True,
     )
     channels: tuple[int, ...] | None = knob(
