@@ -7,7 +7,6 @@ is passed through all that follows. Most of the time goes to the decoder, whose 
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +22,21 @@ if TYPE_CHECKING:
 
 
 class InFull(nn.Module):
-    """Mixed into the class of an encoder: it computes in fp32, and hands on bf16.
+    """Mixed into the class of an encoder: under autocast it computes in fp32, and hands on bf16.
 
     On a GPU fp32 is what torch is set to: with TF32 its products are rounded to 10 bits.
     """
 
     def forward(self, tiles: torch.Tensor) -> Any:
-        """Return what the encoder answers, in half precision."""
-        # tensors without pixels are never cast by themselves
-        alone = nullcontext() if tiles.is_meta else torch.autocast(tiles.device.type, enabled=False)
-        with alone:
+        """Return what the encoder answers; in half precision if what follows computes in it."""
+        kind = tiles.device.type
+        if tiles.is_meta:  # tensors without pixels are never cast by themselves
             answer = super().forward(tiles.float())
+        elif torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                answer = super().forward(tiles.float())
+        else:
+            return super().forward(tiles)
         return tree_map_only(torch.Tensor, lambda one: one.to(torch.bfloat16), answer)
 
 

@@ -67,12 +67,21 @@ def test_the_network_itself_is_left_as_it_is_and_shares_its_weights():
     model = network(EncoderDecoder())
     other = computing_in(model, Precision.BF16_DECODER)
     assert not isinstance(model.module.encoder, InFull)
-    assert isinstance(other.module.encoder, (InFull, Encoder))
+    assert isinstance(other.module.encoder, InFull)
+    assert isinstance(other.module.encoder, Encoder)
     pairs = zip(model.module.parameters(), other.module.parameters(), strict=True)
     assert all(one is another for one, another in pairs)
     with torch.inference_mode(), torch.autocast(**CPU_IN_HALF):
         model.module(torch.rand(1, 1, 16, 16))
     assert model.module.encoder.computed_in is torch.bfloat16
+
+
+def test_a_tile_that_goes_to_the_cpu_is_computed_in_full():
+    model = computing_in(network(EncoderDecoder()), Precision.BF16_DECODER)
+    with torch.inference_mode():
+        answer = model.logits(torch.rand(1, 1, 16, 16))
+    assert model.module.read is torch.float32
+    assert answer.dtype is torch.float32
 
 
 def test_a_copy_of_the_network_has_weights_of_its_own():
