@@ -41,10 +41,10 @@ def tile_size(lengths: Sequence[int]) -> str:
     return f"{' × '.join(f'{length:,}' for length in sizes)} px"
 
 
-def _two_digits(number: float) -> str:
-    return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
-
-
 def percent_of(share: float) -> str:
     """Say a share, 0-1, of labels: "0.052 %", "none"."""
     return f"{100 * share:.2g} %" if share else "none"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.device import memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
-from napari_tileseg.errors import ModelFitError, SettingsError
-from napari_tileseg.settings import Precision, TeachSettings, What
+from napari_tileseg.errors import ModelFitError
+from napari_tileseg.settings import TeachSettings, What
 from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
-from napari_tileseg.training.learnable import require_learnable
+from napari_tileseg.training.learnable import require_learnable, require_precision_to_learn
 from napari_tileseg.training.lessons import check_lessons
 from napari_tileseg.training.new_classes import brings_new, with_classes
 from napari_tileseg.training.proof import judge, verdict
@@ -130,11 +130,7 @@ def fine_tune(
 
 def _check(network: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
     spec = network.spec
-    if settings.precision in (Precision.FP16, Precision.BF16_DECODER):
-        raise SettingsError(
-            f"{settings.precision} is for computing labels, not for learning; "
-            "choose bf16, fp32 or auto."
-        )
+    require_precision_to_learn(settings.precision)
     if spec.spatial_dims != 2:
         raise ModelFitError(
             f"'{spec.name}' reads volumes; only models for images can learn from corrections."
