@@ -51,6 +51,8 @@ class Knob:
         What None stands for, where None is allowed.
     advanced
         Whether most people need not see it.
+    not_here
+        Members of the choice that make no sense for this setting: neither offered nor accepted.
     """
 
     label: str
@@ -61,9 +63,21 @@ class Knob:
     step: float | None = None
     automatic: str = ""
     advanced: bool = False
+    not_here: tuple[Choice, ...] = ()
+
+    def members(self, kind: type[Choice]) -> list[Choice]:
+        """Return what can be chosen."""
+        return [one for one in kind if one not in self.not_here]
 
     def check(self, name: str, value: object) -> None:
-        """Raise `SettingsError` if a number is out of bounds."""
+        """Raise `SettingsError` if a number is out of bounds, or a choice is not to be had."""
+        if isinstance(value, Choice):
+            if value in self.not_here:
+                options = ", ".join(self.members(type(value)))
+                raise SettingsError(
+                    f"{self.label} ({name}) cannot be {value} here; it has to be one of: {options}."
+                )
+            return
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             return
         low = -math.inf if self.minimum is None else self.minimum

@@ -104,7 +104,7 @@ def _reading(hint: Any, knob: Knob) -> dict[str, Any]:
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
     if isinstance(kind, type) and issubclass(kind, Choice):
-        return {"choices": [member.value for member in kind]}
+        return {"choices": [member.value for member in knob.members(kind)]}
     metavar = {int: "N", float: "X"}.get(kind, knob.label.upper().replace(" ", "_"))
     return {"type": kind, "metavar": metavar}
 

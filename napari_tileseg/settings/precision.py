@@ -17,3 +17,7 @@ class Precision(Choice):
         "the encoder in fp32: less fast, and fewer pixels differ",
     )
     FP16 = "fp16", "Half (fp16)", "faster on GPUs; a few pixels may differ"
+
+
+NOT_FOR_LEARNING = (Precision.FP16, Precision.BF16_DECODER)
+"""Formats to compute labels in, but not to learn in."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from napari_tileseg.knobs import Choice, knob
 from napari_tileseg.settings.losses import LossSettings
-from napari_tileseg.settings.precision import Precision
+from napari_tileseg.settings.precision import NOT_FOR_LEARNING, Precision
 
 
 class What(Choice):
@@ -126,4 +126,5 @@ class TeachSettings(LossSettings):
         "Precision",
         "The number format of the network; automatic is bf16 where the device is fast in it.",
         advanced=True,
+        not_here=NOT_FOR_LEARNING,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from napari_tileseg.knobs import knob
 from napari_tileseg.settings.losses import LossSettings
-from napari_tileseg.settings.precision import Precision
+from napari_tileseg.settings.precision import NOT_FOR_LEARNING, Precision
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,4 +67,5 @@ class TrainSettings(LossSettings):
         "Precision",
         "The number format of the network; automatic is bf16 where the device is fast in it.",
         advanced=True,
+        not_here=NOT_FOR_LEARNING,
     )

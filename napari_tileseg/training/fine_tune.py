@@ -13,7 +13,7 @@ from napari_tileseg.errors import ModelFitError
 from napari_tileseg.settings import TeachSettings, What
 from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
-from napari_tileseg.training.learnable import require_learnable, require_precision_to_learn
+from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.lessons import check_lessons
 from napari_tileseg.training.new_classes import brings_new, with_classes
 from napari_tileseg.training.proof import judge, verdict
@@ -130,7 +130,6 @@ def fine_tune(
 
 def _check(network: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
     spec = network.spec
-    require_precision_to_learn(settings.precision)
     if spec.spatial_dims != 2:
         raise ModelFitError(
             f"'{spec.name}' reads volumes; only models for images can learn from corrections."

@@ -1,12 +1,11 @@
-"""Networks and precisions in which labels can be computed, but nothing can be learnt."""
+"""Networks that labels can be computed with, but that nothing can be taught."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_tileseg.errors import ModelFitError, SettingsError
+from napari_tileseg.errors import ModelFitError
 from napari_tileseg.models.onnx_family import NAME
-from napari_tileseg.settings import Precision
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
@@ -27,11 +26,3 @@ def require_learnable(network: Network) -> None:
     why = why_it_cannot_learn(network)
     if why:
         raise ModelFitError(why)
-
-
-def require_precision_to_learn(precision: Precision) -> None:
-    """Raise `SettingsError` if a network cannot learn in a precision."""
-    if precision in (Precision.FP16, Precision.BF16_DECODER):
-        raise SettingsError(
-            f"{precision} is for computing labels, not for learning; choose bf16, fp32 or auto."
-        )

@@ -14,7 +14,7 @@ from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.training.augment import Augmentation
-from napari_tileseg.training.learnable import require_learnable, require_precision_to_learn
+from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.learner import PATIENCE, Learner, rate
 from napari_tileseg.training.losses import IGNORE, balanced_weights
 from napari_tileseg.training.norms import refuse_single_values
@@ -114,7 +114,6 @@ def _check(
     validation: Sequence[Sample],
     settings: TrainSettings,
 ) -> None:
-    require_precision_to_learn(settings.precision)
     require_learnable(network)
     _check_shape(network)
     stride = network.spec.stride

@@ -192,7 +192,8 @@ def make_field(
     choice = next((kind for kind in kinds if issubclass(kind, Choice)), None)
     if choice is not None:
         first = [(None, automatic_label(knob.automatic), "")] if type(None) in kinds else []
-        return ChoiceField([*first, *((one, one.label, one.help) for one in choice)], **shared)
+        named = [(one, one.label, one.help) for one in knob.members(choice)]
+        return ChoiceField([*first, *named], **shared)
     if options is not None:
         return ChoiceField([(value, label, "") for value, label in options], **shared)
     if bool in kinds:

@@ -10,7 +10,7 @@ from napari_tileseg.engine.device import fast_precision
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
-from napari_tileseg.settings import Precision, TrainSettings
+from napari_tileseg.settings import Precision, TeachSettings, TrainSettings
 from napari_tileseg.training.samples import Sample
 from napari_tileseg.training.start import new_network
 from napari_tileseg.training.train import TrainReport, train
@@ -240,9 +240,13 @@ def test_precision_is_one_that_the_device_has() -> None:
     assert fast_precision(torch.device("cpu")) in (Precision.BF16, Precision.FP32)
 
 
-def test_training_in_fp16_is_refused() -> None:
-    with pytest.raises(SettingsError, match="choose bf16"):
-        _run(_tiny(), QUICK.but(precision="fp16"))
+@pytest.mark.parametrize("precision", ["fp16", "bf16-decoder"])
+@pytest.mark.parametrize("settings", [TrainSettings(), TeachSettings()])
+def test_formats_that_nothing_learns_in_are_refused(
+    settings: TrainSettings | TeachSettings, precision: str
+) -> None:
+    with pytest.raises(SettingsError, match="one of: auto, fp32, bf16"):
+        settings.but(precision=precision)
 
 
 def test_a_patch_off_the_stride_is_refused() -> None:

@@ -54,6 +54,15 @@ def test_every_knob_has_its_label_and_its_help(form):
             assert widget.tooltip == one.help
 
 
+def test_what_nothing_can_be_learnt_in_is_not_offered_for_learning(form):
+    def offered(one):
+        box = one.field("precision").widget.native
+        return {box.itemText(index) for index in range(box.count())}
+
+    learning = SettingsForm(TrainSettings(), choices=DEVICES)
+    assert offered(form) - offered(learning) == {"Half (fp16)", "Half, encoder full (bf16)"}
+
+
 def test_a_change_is_announced_as_settings(form, asked):
     form.field("overlap").widget.value = 50
     form.field("blend").widget.native.setCurrentText("Hann")
