@@ -36,6 +36,7 @@ class Fcn(nn.Module):
     """
 
     stride = 32
+    encoder_name = vgg16.NAME
 
     def __init__(
         self,

@@ -32,7 +32,8 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
     Parameters
     ----------
     module
-        A network whose `encoder` is an encoder of segmentation-models-pytorch.
+        A network whose `encoder` is one of segmentation-models-pytorch, or has the weights of
+        one in the same order.
     encoder_name
         The name of that encoder.
     weights
@@ -136,20 +137,28 @@ def _read(source: Path) -> dict[str, torch.Tensor]:
 def _in_order(
     given: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], file_name: str
 ) -> dict[str, torch.Tensor]:
-    """Match tensors by name, or else by order and shape; what comes after is a classifier."""
-    if wanted.keys() <= given.keys():
-        pairs = [(name, given[name]) for name in wanted]
+    """Match tensors by name, or else by order and shape; what comes after is a classifier.
+
+    How many batches a layer has seen is left as it is: old files do not say it.
+    """
+    given, needed = _without_counters(given), _without_counters(wanted)
+    if needed.keys() <= given.keys():
+        pairs = [(name, given[name]) for name in needed]
     else:
-        pairs = list(zip(wanted, given.values(), strict=False))
-    if len(pairs) < len(wanted):
+        pairs = list(zip(needed, given.values(), strict=False))
+    if len(pairs) < len(needed):
         raise CheckpointError(
-            f"'{file_name}' holds {len(given)} tensors; this encoder has {len(wanted)}. "
+            f"'{file_name}' holds {len(given)} tensors; this encoder has {len(needed)}. "
             "Choose the weights of the same encoder."
         )
-    return {
+    return wanted | {
         name: _fitted(name, tensor, wanted[name], first=index == 0, file_name=file_name)
         for index, (name, tensor) in enumerate(pairs)
     }
+
+
+def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: one for name, one in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _fitted(

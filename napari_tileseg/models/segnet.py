@@ -29,6 +29,7 @@ class Segnet(nn.Module):
     """
 
     stride = 32
+    encoder_name = vgg16.NAME
 
     def __init__(
         self,

@@ -95,22 +95,22 @@ def _random_module(
     recipe: Architecture, encoder: str, encoder_weights: str | Path | None, seed: int
 ) -> tuple[nn.Module, str]:
     """Build what a recipe says, which is told its encoder if it takes one; and what to say."""
-    takes_encoder = registry.has_encoder(recipe)
-    if takes_encoder:
+    if registry.has_encoder(recipe):
         recipe.arguments.setdefault("encoder_name", encoder)
-    elif encoder_weights not in (None, NONE):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = registry.build(recipe)
+    if encoder_weights in (None, NONE):
+        return module, ""
+    # some architectures have one and the same encoder always
+    inside = recipe.arguments.get("encoder_name") or getattr(module, "encoder_name", "")
+    if not inside:
         raise SettingsError(
             f"{recipe.name} has no encoder that weights could be put into. Leave out "
             "--encoder-weights, or choose an architecture with an encoder, such as "
             f"{ARCHITECTURE}."
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = registry.build(recipe)
-    if not takes_encoder:
-        return module, ""
-    said = load_encoder_weights(module, recipe.arguments["encoder_name"], encoder_weights)
-    return module, said
+    return module, load_encoder_weights(module, inside, encoder_weights)
 
 
 def _classes(names: Sequence[str]) -> tuple[ClassInfo, ...]:

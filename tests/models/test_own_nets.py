@@ -16,10 +16,10 @@ from napari_tileseg.engine.spec import Architecture, ModelSpec, default_classes
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.models import registry
-from napari_tileseg.models.pretrained import load_encoder_weights
 from napari_tileseg.models.upsampling import upsampling_weights
 from napari_tileseg.settings import Mode, RunSettings
 from napari_tileseg.training.new_classes import with_classes
+from napari_tileseg.training.start import new_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,17 +172,32 @@ def test_the_scores_of_an_fcn_begin_as_bilinear_interpolation() -> None:
     torch.testing.assert_close(up[..., 8:-8, 8:-8], expected[..., 8:-8, 8:-8])
 
 
+@pytest.mark.parametrize("counters", [True, False])  # files from before 2018 have none
 @pytest.mark.parametrize("name", ["segnet", "fcn"])
-def test_weights_of_vgg16_fit_the_thirteen_convolutions(name: str, tmp_path: Path) -> None:
+def test_weights_of_vgg16_fit_the_thirteen_convolutions(
+    name: str, counters: bool, tmp_path: Path
+) -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
     layers = make_layers(cfgs["D"], batch_norm=True).state_dict()
     theirs = {f"features.{key}": one for key, one in layers.items()}
+    if not counters:
+        theirs = {key: one for key, one in theirs.items() if "num_batches" not in key}
     torch.save(theirs, tmp_path / "vgg.pt")
     few = {"head_channels": 8} if name == "fcn" else {}
-    ours = registry.build(Architecture(name, few))
-    load_encoder_weights(ours, "vgg16", tmp_path / "vgg.pt")
+    start = {"architecture": name, "arguments": few, "encoder_weights": tmp_path / "vgg.pt"}
+    ours = new_network("m", ["a", "b"], ["red", "green", "blue"], **start).module
     assert torch.equal(ours.encoder[4][2][0].weight, theirs["features.40.weight"])
+    assert torch.equal(ours.encoder[0][0][1].running_var, theirs["features.1.running_var"])
+
+
+def test_weights_of_vgg16_do_not_fit_fewer_channels(tmp_path: Path) -> None:
+    from torchvision.models.vgg import cfgs, make_layers
+
+    torch.save(make_layers(cfgs["D"], batch_norm=True).state_dict(), tmp_path / "vgg.pt")
+    start = {"architecture": "segnet", "arguments": THIN, "encoder_weights": tmp_path / "vgg.pt"}
+    with pytest.raises(CheckpointError, match="does not fit this encoder"):
+        new_network("m", ["a", "b"], ["grey"], **start)
 
 
 def test_published_weights_of_torchvision_have_the_same_names() -> None:
