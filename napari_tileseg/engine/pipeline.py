@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.patches import Patch
     from napari_tileseg.engine.schedule import Batch, Schedule
 
-_MOST_WAITING = 8 * 2**20
-"""Results that are not yet written take no more memory than this."""
+_MOST_WAITING = 2 * 2**20
+"""Results that are not yet written take no more memory than this, or than a single one takes."""
 
 Pixels = TypeVar("Pixels")
 Answer = TypeVar("Answer")
@@ -192,7 +192,9 @@ def written_behind(
                 size += 0 if patch.probabilities is None else patch.probabilities.nbytes
                 waiting.append((size, threads.submit(write, patch)))
                 waiting_bytes += size
-            while waiting and (waiting_bytes > _MOST_WAITING or waiting[0][1].done()):
+            while waiting and (
+                waiting[0][1].done() or (len(waiting) > 1 and waiting_bytes > _MOST_WAITING)
+            ):
                 size, written = waiting.popleft()
                 waiting_bytes -= size
                 written.result()

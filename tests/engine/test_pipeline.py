@@ -150,6 +150,18 @@ def test_results_wait_for_a_slow_disk_in_bounded_memory(monkeypatch):
     assert most <= 3 + 1
 
 
+def test_the_next_tile_is_computed_while_a_large_result_is_written(monkeypatch):
+    monkeypatch.setattr("napari_tileseg.engine.pipeline._MOST_WAITING", 1)
+    sink = Kept(slow=True)
+    stream = written_behind((_patch(number) for number in range(3)), sink)
+    next(stream)
+    assert sink.written == []
+    next(stream)
+    assert sink.written == [0]
+    list(stream)
+    assert sink.written == [0, 1, 2]
+
+
 def test_batches_always_have_the_same_number_of_tiles():
     module = Counting(Ramp(3))
     model = network(module, outputs=3)
