@@ -237,6 +237,10 @@ class Controller:
         """Segment the chosen image with the chosen model; a second run goes to the same layer."""
         self.runs.start()
 
+    def run_view(self) -> None:
+        """Segment what is on screen; labels elsewhere stay as they are."""
+        self.runs.start(only_view=True)
+
     def pause(self) -> None:
         """Hold the run."""
         self.runs.pause()

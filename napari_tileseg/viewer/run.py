@@ -15,15 +15,19 @@ from napari_tileseg.viewer.viewport import ViewportWatcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
     from napari_tileseg.engine.meter import Meter
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.predict import Patch
     from napari_tileseg.engine.source import Source
+    from napari_tileseg.engine.tiles import TileGrid
     from napari_tileseg.session import Session
+    from napari_tileseg.viewer.portion import Portion
     from napari_tileseg.viewer.results import Results
 
 _TELL_EVERY_S = 0.2
@@ -53,6 +57,8 @@ class Run:
         The layers that are written.
     on_end
         Called when it has ended by itself, with what it was.
+    portion
+        The part of the image that it is for; None for all of it.
     after
         A job that has to have ended before.
 
@@ -69,6 +75,7 @@ class Run:
         image: Layer,
         results: Results,
         on_end: Callable[[Carried], object],
+        portion: Portion | None = None,
         after: jobs.Job | None = None,
     ) -> None:
         assert session.plan is not None
@@ -77,6 +84,7 @@ class Run:
         self._session = session
         self._image = image
         self._results = results
+        self._portion = portion
         self.focus = Focus()
         self._spatial_dims = len(session.source.spatial_shape)
         self._seen = Coverage()
@@ -89,7 +97,7 @@ class Run:
         self._is_settled = session.plan.settled
         self._bound = ExitStack()
         self._job = jobs.Job(
-            _stream(self._carried, session.source, session.network, self.focus),
+            _stream(self._carried, session.source, session.network, self.focus, portion),
             self._on_patch,
             spare_a_core=True,
             after=after,
@@ -145,9 +153,11 @@ class Run:
         self._results.settle()
 
     def _on_patch(self, patch: Patch) -> None:
-        self._results.write(patch)
-        if patch.final:
-            self._seen.add(patch.region)
+        shown = patch if self._portion is None else self._portion.cut(patch)
+        if shown is not None:
+            self._results.write(shown)
+            if shown.final:
+                self._seen.add(shown.region)
         self._tiles_done, self._tiles_total = patch.tiles_done, patch.tiles_total
         now = time.monotonic()
         if now - self._told_at >= _TELL_EVERY_S or patch.tiles_done == 1:
@@ -182,9 +192,13 @@ class Run:
 
 
 def _stream(
-    carried: Carried, source: Source, network: Network, focus: Focus
+    carried: Carried, source: Source, network: Network, focus: Focus, portion: Portion | None
 ) -> Callable[[Callable[[], bool]], Iterator[Patch]]:
     """Say how to make the stream; it is made in the thread of the job."""
+
+    def its_tiles(grid: TileGrid) -> NDArray[np.bool_]:
+        assert portion is not None
+        return portion.tiles(grid, carried.plan.leading_shape)
 
     def patches(should_stop: Callable[[], bool]) -> Iterator[Patch]:
         from napari_tileseg.engine.estimate import settled
@@ -199,6 +213,7 @@ def _stream(
             network,
             focus=focus,
             should_stop=should_stop,
+            wanted=None if portion is None else its_tiles,
             meter=carried.meter,
         )
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Severity, State
+from napari_tileseg.viewer.portion import Portion
 from napari_tileseg.viewer.run import Run
 from napari_tileseg.viewer.targets import target
+from napari_tileseg.viewer.viewport import visible_region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
+    from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.engine.schedule import Focus
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.chosen import Chosen
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from napari_tileseg.viewer.exports import Exports
     from napari_tileseg.viewer.results import Results
     from napari_tileseg.viewer.run import Carried
+
+
+_ONLY_VIEW = "Only what was on screen is segmented; Run does the rest as well."
 
 
 class Runs:
@@ -62,8 +69,14 @@ class Runs:
         """Say what a layer is for the run that is under way: "image", "labels", or ""."""
         return self._run.use_of(layer) if self._run is not None and self.is_running else ""
 
-    def start(self) -> None:
-        """Segment the chosen image; a second run goes to the same layer."""
+    def start(self, *, only_view: bool = False) -> None:
+        """Segment the chosen image; a second run goes to the same layer.
+
+        Parameters
+        ----------
+        only_view
+            Whether only what is on screen now is wanted; other labels stay as they are.
+        """
         if self.is_running:
             return
         if self._chosen.is_stale:
@@ -72,11 +85,17 @@ class Runs:
         if not self._session.view.can_run or image is None:
             self._session.tell(_what_is_missing(self._session), Severity.WARNING)
             return
+        if only_view and self._in_view(image) is None:
+            flat = self._viewer.dims.ndisplay == 2
+            text = "The image is not in view." if flat else "Look at a plane (2D view) first."
+            self._session.tell(text, Severity.WARNING)
+            return
         try:
             results, said = target(self._viewer, self._session, image, self._chosen.results)
         except TilesegError as error:
             self._session.report(error)
             return
+        region = self._in_view(results.front) if only_view else None
         self._estimates.stop()
         self._run = Run(
             self._viewer,
@@ -84,13 +103,20 @@ class Runs:
             image,
             results,
             on_end=partial(self._on_ended, results),
+            portion=None if region is None else Portion(region),
             after=self._estimates.last,
         )
         self._chosen.keep(results)
         self._exports.begin(results)
         self._run.start()
+        said = " ".join(filter(None, (said, _ONLY_VIEW if only_view else "")))
         if said:
             self._session.tell(said)
+
+    def _in_view(self, layer: Layer) -> Region | None:
+        """Return which pixels of a layer are on screen; None if there are none."""
+        shape = tuple(layer.data.shape[: layer.ndim])  # the colours of a pixel are no axis
+        return visible_region(self._viewer, layer).region(shape)
 
     def _on_ended(self, results: Results, carried: Carried) -> None:
         self._exports.end(results, carried)

@@ -117,6 +117,7 @@ class TiledSegmentation(Docked):
         self.model_panel.channels_requested.connect(controller.choose_channels)
         self.run_panel.settings_requested.connect(controller.choose_settings)
         self.run_panel.run_requested.connect(controller.run)
+        self.run_panel.run_view_requested.connect(controller.run_view)
         self.run_panel.pause_requested.connect(controller.pause)
         self.run_panel.resume_requested.connect(controller.resume)
         self.run_panel.cancel_requested.connect(controller.cancel)

@@ -37,6 +37,7 @@ class RunPanel(QWidget):
 
     settings_requested = Signal(object)
     run_requested = Signal()
+    run_view_requested = Signal()
     pause_requested = Signal()
     resume_requested = Signal()
     cancel_requested = Signal()
@@ -54,9 +55,13 @@ class RunPanel(QWidget):
         self._estimate = Text("dim")
         self._problem = Text("warning")
         self.run = push_button("Run", "go", "Segment the image, beginning with what is on screen")
+        self.run_view = push_button(
+            "Only this view", "plain", "Segment what is on screen; labels elsewhere stay"
+        )
         self.pause = push_button("Pause", "plain", "Hold the run; what is there stays")
         self.cancel = push_button("Cancel", "plain", "End the run; what is there stays")
         self.run.clicked.connect(self._on_run)
+        self.run_view.clicked.connect(self.run_view_requested)
         self.pause.clicked.connect(self.pause_requested)
         self.cancel.clicked.connect(self.cancel_requested)
         self.bar = ProgressBar()
@@ -71,7 +76,7 @@ class RunPanel(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
-        for button in (self.run, self.pause, self.cancel):
+        for button in (self.run, self.run_view, self.pause, self.cancel):
             buttons.addWidget(button, 1)
         progress = QHBoxLayout()
         progress.addWidget(self._progress)
@@ -127,6 +132,8 @@ class RunPanel(QWidget):
         self.run.setText("Resume" if view.can_resume else "Run again" if again else "Run")
         self.run.setVisible(not view.can_pause)
         self.run.setEnabled(view.can_run or view.can_resume)
+        self.run_view.setVisible(not view.busy)
+        self.run_view.setEnabled(view.can_run)
         self.pause.setVisible(view.can_pause)
         self.cancel.setVisible(view.can_cancel)
 

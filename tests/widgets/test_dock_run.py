@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_tileseg.engine.spec import NOT_COMPUTED
 from napari_tileseg.session import Severity, State
+from napari_tileseg.viewer.viewport import visible_region
 
 
 def click(button):
@@ -68,6 +69,40 @@ def test_a_run_gives_the_labels_that_the_network_knows(ready, viewer, module, im
     shares = [row.share for row in ready.session.view.classes]
     counts = np.bincount(expected(image).ravel(), minlength=3) / image.size
     np.testing.assert_allclose(shares, counts)
+
+
+def test_only_this_view_segments_what_is_on_screen_and_leaves_the_rest(
+    ready, viewer, module, image, qtbot
+):
+    run_to_end(ready, module, qtbot)
+    layer = labels_of(viewer)
+    layer.stream_block((slice(0, 256), slice(0, 256)), np.zeros((256, 256), np.uint8))
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (40, 200), 20
+    seen = visible_region(viewer, layer).region(layer.data.shape)
+    asked = module.begun
+    click(ready.run_panel.run_view)
+    assert not ready.run_panel.run_view.isVisible()
+    assert ready.run_panel.pause.isVisible()
+    module.let(1000)
+    qtbot.waitUntil(lambda: not ready.session.view.busy, timeout=20_000)
+    outside = np.ones(image.shape, bool)
+    outside[seen] = False
+    np.testing.assert_array_equal(layer.data[seen], expected(image)[seen])
+    assert not layer.data[outside].any()
+    assert module.begun - asked < asked / 2
+    assert "Only what was on screen" in ready.session.view.notice.text
+    assert ready.run_panel.run_view.isVisible()
+
+
+def test_only_this_view_needs_the_image_in_view(ready, viewer, module, qtbot):
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (5000, 5000), 20
+    click(ready.run_panel.run_view)
+    assert "not in view" in ready.session.view.notice.text
+    viewer.dims.ndisplay = 3
+    click(ready.run_panel.run_view)
+    assert "2D view" in ready.session.view.notice.text
+    assert len(viewer.layers) == 1
+    assert not module.begun
 
 
 def test_the_first_labels_are_on_the_canvas_before_the_third_tile(ready, viewer, module, qtbot):
