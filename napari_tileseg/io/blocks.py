@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.tiles import TileGrid
     from napari_tileseg.io.sheets import Sheet
 
-_BEGUN_BLOCKS, _BEGUN_BYTES = 48, 96 * 2**20
-"""A sweep over the widest band of a plane, 16,384 px, has 33 blocks begun at a time."""
+_BEGUN_BLOCKS, _BEGUN_BYTES = 40, 96 * 2**20
+"""A sweep over the widest band of a plane, 16,384 px, has 33 blocks begun at a time, and with
+tiles of 1,536 px a few more. Those at the border of a band wait for long, so they wait on disk."""
 
 
 class _Begun(NamedTuple):
