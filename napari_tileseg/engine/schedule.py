@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -135,7 +136,7 @@ class Schedule:
         self.total = int(sum(tiles.sum() for tiles in self._pending.values()))
         self._seen_version = -1
         self._unit: Unit | None = None
-        self._queue: list[int] = []
+        self._queue = array("q")  # a large image has many tiles, and an int takes 28 bytes
 
     @property
     def moved(self) -> bool:
@@ -161,7 +162,7 @@ class Schedule:
         if pending is None:
             pending = self._pending[batch.unit] = np.zeros(len(self._sections[batch.section]), bool)
         pending[list(batch.numbers)] = True
-        self._queue = []
+        self._queue = array("q")
 
     def _equal_shapes(self, count: int) -> tuple[int, ...]:
         first = self._queue.pop()
@@ -178,7 +179,7 @@ class Schedule:
 
     def _put_in_order(self) -> None:
         self._seen_version, point, extent = self._focus.state
-        self._queue = []
+        self._queue = array("q")
         self._unit = self._nearest_unit(point)
         if self._unit is None:
             return
@@ -193,7 +194,7 @@ class Schedule:
             numbers = np.concatenate([by_distance[:near], self._swept(by_distance[near:])])
         else:
             numbers = self._swept(numbers)
-        self._queue = numbers[::-1].tolist()
+        self._queue = array("q", numbers[::-1].astype(np.int64).tobytes())
 
     def _swept(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
         """Put tiles in raster order band by band, but the last two rows in turn, column by column.
