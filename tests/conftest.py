@@ -33,6 +33,15 @@ def _own_projects(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TILESEG_DATA", str(folder))
 
 
+@pytest.fixture(autouse=True)
+def _the_same_precision_on_every_machine(monkeypatch):
+    """Let automatic precision be fp32: half precision is chosen by the clock."""
+    from napari_tileseg.settings import Precision
+
+    fast = "napari_tileseg.engine.precision.fast_precision"
+    monkeypatch.setattr(fast, lambda device: Precision.FP32)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_network():
     """Fail at once where a test would wait for another computer."""
