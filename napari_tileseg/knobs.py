@@ -51,7 +51,7 @@ class Knob:
         What None stands for, where None is allowed.
     advanced
         Whether most people need not see it.
-    not_here
+    excluded
         Members of the choice that make no sense for this setting: neither offered nor accepted.
     """
 
@@ -63,16 +63,16 @@ class Knob:
     step: float | None = None
     automatic: str = ""
     advanced: bool = False
-    not_here: tuple[Choice, ...] = ()
+    excluded: tuple[Choice, ...] = ()
 
     def members(self, kind: type[Choice]) -> list[Choice]:
         """Return what can be chosen."""
-        return [one for one in kind if one not in self.not_here]
+        return [one for one in kind if one not in self.excluded]
 
     def check(self, name: str, value: object) -> None:
         """Raise `SettingsError` if a number is out of bounds, or a choice is not to be had."""
         if isinstance(value, Choice):
-            if value in self.not_here:
+            if value in self.excluded:
                 options = ", ".join(self.members(type(value)))
                 raise SettingsError(
                     f"{self.label} ({name}) cannot be {value} here; it has to be one of: {options}."

@@ -67,5 +67,5 @@ class TrainSettings(LossSettings):
         "Precision",
         "The number format of the network; automatic is bf16 where the device is fast in it.",
         advanced=True,
-        not_here=NOT_FOR_LEARNING,
+        excluded=NOT_FOR_LEARNING,
     )
