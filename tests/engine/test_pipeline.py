@@ -44,6 +44,18 @@ class Kept:
         self.written.append(int(labels[0, 0]))
 
 
+class Held:
+    """Remembers what was written, as soon as it may be."""
+
+    def __init__(self) -> None:
+        self.may = threading.Semaphore(0)
+        self.written: list[int] = []
+
+    def write(self, region, labels, probabilities):
+        assert self.may.acquire(timeout=20)
+        self.written.append(int(labels[0, 0]))
+
+
 def test_every_batch_comes_once_and_in_order():
     with ReadAhead(Schedule([GRID]), lambda batch: batch.numbers, count=3, depth=2) as ahead:
         seen = [number for batch, read in ahead for number in read if read == batch.numbers]
@@ -152,12 +164,14 @@ def test_results_wait_for_a_slow_disk_in_bounded_memory(monkeypatch):
 
 def test_the_next_tile_is_computed_while_a_large_result_is_written(monkeypatch):
     monkeypatch.setattr("napari_tileseg.engine.pipeline._MOST_WAITING", 1)
-    sink = Kept(slow=True)
+    sink = Held()
     stream = written_behind((_patch(number) for number in range(3)), sink)
-    next(stream)
+    next(stream)  # does not wait for the disk
     assert sink.written == []
+    sink.may.release()
     next(stream)
     assert sink.written == [0]
+    sink.may.release(2)
     list(stream)
     assert sink.written == [0, 1, 2]
 
