@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_tileseg.annotation.sparse import overlap, relative
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,18 +45,9 @@ class Portion:
 
     def cut(self, patch: Patch) -> Patch | None:
         """Return what of a patch lies inside; None if nothing does."""
-        inner = tuple(
-            slice(max(one.start, part.start), min(one.stop, part.stop))
-            for one, part in zip(patch.region, self.region, strict=True)
-        )
-        if any(one.start >= one.stop for one in inner):
+        inner = overlap(patch.region, self.region)
+        if inner is None:
             return None
-        here: tuple[Any, ...] = (
-            ...,
-            *(
-                slice(one.start - whole.start, one.stop - whole.start)
-                for one, whole in zip(inner, patch.region, strict=True)
-            ),
-        )
+        here: tuple[Any, ...] = (..., *relative(inner, patch.region))
         more = None if patch.probabilities is None else patch.probabilities[here]
         return replace(patch, region=inner, labels=patch.labels[here], probabilities=more)

@@ -16,7 +16,7 @@ from napari_tileseg.session import Severity
 from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.marking import Marking
 from napari_tileseg.viewer.overlay import Overlay
-from napari_tileseg.viewer.viewport import visible_region
+from napari_tileseg.viewer.viewport import pixels_in_view, why_none
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,12 +87,9 @@ class Review:
         if self._results is None:
             self._session.tell(_NO_LABELS, Severity.WARNING)
             return None
-        front = self._results.front
-        region = visible_region(self._viewer, front).region(front.data.shape)
+        region = pixels_in_view(self._viewer, self._results.front)
         if region is None:
-            flat = self._viewer.dims.ndisplay == 2
-            text = "The labels are not in view." if flat else "Look at a plane (2D view) to review."
-            self._session.tell(text, Severity.WARNING)
+            self._session.tell(why_none(self._viewer, "The labels are"), Severity.WARNING)
         return region
 
     # a region that is drawn
@@ -104,7 +101,7 @@ class Review:
         elif self._results is None:
             self._session.tell(_NO_LABELS, Severity.WARNING)
         elif self._viewer.dims.ndisplay != 2:
-            self._session.tell("Look at a plane (2D view) to review.", Severity.WARNING)
+            self._session.tell(why_none(self._viewer, "The labels are"), Severity.WARNING)
         else:
             self._mouse.begin(self._results.front)
             self._session.tell(_HOW)

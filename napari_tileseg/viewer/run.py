@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.schedule import Focus
@@ -15,17 +16,14 @@ from napari_tileseg.viewer.viewport import ViewportWatcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
-    from numpy.typing import NDArray
 
     from napari_tileseg.engine.meter import Meter
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
     from napari_tileseg.engine.predict import Patch
     from napari_tileseg.engine.source import Source
-    from napari_tileseg.engine.tiles import TileGrid
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.portion import Portion
     from napari_tileseg.viewer.results import Results
@@ -196,10 +194,6 @@ def _stream(
 ) -> Callable[[Callable[[], bool]], Iterator[Patch]]:
     """Say how to make the stream; it is made in the thread of the job."""
 
-    def its_tiles(grid: TileGrid) -> NDArray[np.bool_]:
-        assert portion is not None
-        return portion.tiles(grid, carried.plan.leading_shape)
-
     def patches(should_stop: Callable[[], bool]) -> Iterator[Patch]:
         from napari_tileseg.engine.estimate import settled
         from napari_tileseg.engine.meter import Meter
@@ -207,13 +201,16 @@ def _stream(
 
         carried.plan = settled(carried.plan, source, network, should_stop, watched=True)
         carried.meter = Meter(carried.plan.device)
+        wanted = None
+        if portion is not None:
+            wanted = partial(portion.tiles, leading_shape=carried.plan.leading_shape)
         yield from stream_plan(
             carried.plan,
             source,
             network,
             focus=focus,
             should_stop=should_stop,
-            wanted=None if portion is None else its_tiles,
+            wanted=wanted,
             meter=carried.meter,
         )
 

@@ -10,13 +10,11 @@ from napari_tileseg.session import Severity, State
 from napari_tileseg.viewer.portion import Portion
 from napari_tileseg.viewer.run import Run
 from napari_tileseg.viewer.targets import target
-from napari_tileseg.viewer.viewport import visible_region
+from napari_tileseg.viewer.viewport import pixels_in_view, why_none
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
 
-    from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.engine.schedule import Focus
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.chosen import Chosen
@@ -85,17 +83,15 @@ class Runs:
         if not self._session.view.can_run or image is None:
             self._session.tell(_what_is_missing(self._session), Severity.WARNING)
             return
-        if only_view and self._in_view(image) is None:
-            flat = self._viewer.dims.ndisplay == 2
-            text = "The image is not in view." if flat else "Look at a plane (2D view) first."
-            self._session.tell(text, Severity.WARNING)
+        if only_view and pixels_in_view(self._viewer, image) is None:
+            self._session.tell(why_none(self._viewer, "The image is"), Severity.WARNING)
             return
         try:
             results, said = target(self._viewer, self._session, image, self._chosen.results)
         except TilesegError as error:
             self._session.report(error)
             return
-        region = self._in_view(results.front) if only_view else None
+        region = pixels_in_view(self._viewer, results.front) if only_view else None
         self._estimates.stop()
         self._run = Run(
             self._viewer,
@@ -112,11 +108,6 @@ class Runs:
         said = " ".join(filter(None, (said, _ONLY_VIEW if only_view else "")))
         if said:
             self._session.tell(said)
-
-    def _in_view(self, layer: Layer) -> Region | None:
-        """Return which pixels of a layer are on screen; None if there are none."""
-        shape = tuple(layer.data.shape[: layer.ndim])  # the colours of a pixel are no axis
-        return visible_region(self._viewer, layer).region(shape)
 
     def _on_ended(self, results: Results, carried: Carried) -> None:
         self._exports.end(results, carried)

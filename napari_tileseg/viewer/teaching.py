@@ -14,7 +14,7 @@ from napari_tileseg.viewer.history import History
 from napari_tileseg.viewer.lesson_job import Assignment, Look, Wishes, lesson
 from napari_tileseg.viewer.previews import Previews
 from napari_tileseg.viewer.readiness import ReadinessWatch
-from napari_tileseg.viewer.viewport import ViewportWatcher, visible_region
+from napari_tileseg.viewer.viewport import ViewportWatcher, pixels_in_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,9 +147,7 @@ class Teaching:
     def _on_view_moved(self, *_: object) -> None:
         if self._results is None:
             return
-        layer = self._results.front
-        shape = layer.data.shape
-        whole = visible_region(self._viewer, layer).region(shape)
+        whole = pixels_in_view(self._viewer, self._results.front)
         self._wishes.region = None if whole is None else _middle(whole)
 
     def _on_item(self, item: TeachReport | Look) -> None:

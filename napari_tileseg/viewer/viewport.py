@@ -86,6 +86,18 @@ def visible_region(viewer: ViewerModel, layer: Layer) -> Viewport:
     return Viewport(tuple(point.tolist()), tuple(np.maximum(extent, _ONE_PLANE).tolist()))
 
 
+def pixels_in_view(viewer: ViewerModel, layer: Layer) -> Region | None:
+    """Return which pixels of a layer are on screen; None in 3-D or if there are none."""
+    shape = tuple(layer.data.shape[: layer.ndim])  # the colours of a pixel are no axis
+    return visible_region(viewer, layer).region(shape)
+
+
+def why_none(viewer: ViewerModel, what: str) -> str:
+    """Say why no pixels of something are on screen, and what to do."""
+    flat = viewer.dims.ndisplay == 2
+    return f"{what} not in view." if flat else "Look at a plane (2D view) first."
+
+
 def to_data(viewer: ViewerModel, layer: Layer, world: Sequence[float]) -> tuple[float, ...]:
     """Return where a point of the world lies in the data of a layer; pixel centres are whole."""
     factor = _units_factor(viewer, layer, len(world))
@@ -159,7 +171,7 @@ class ViewportWatcher:
     @property
     def region(self) -> Region | None:
         """The pixels of the layer on screen now; None in 3-D or if there are none."""
-        return visible_region(self._viewer, self._layer).region(self._layer.data.shape)
+        return pixels_in_view(self._viewer, self._layer)
 
     def close(self) -> None:
         """Let go of viewer and layer; nothing is told any more."""

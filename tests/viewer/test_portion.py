@@ -60,3 +60,16 @@ def test_a_part_of_one_plane_takes_no_tile_of_the_others():
     np.testing.assert_array_equal(found[box], whole[box])
     assert (found != 255).sum() == 10 * 85
     assert asked <= every / 3
+
+
+@pytest.mark.parametrize("blend", ["gaussian", "crop"])
+def test_a_part_of_a_volume_has_the_labels_of_a_full_run(blend):
+    image = np.random.default_rng(2).integers(0, 255, (2, 40, 50, 60), np.uint8)
+    box = (slice(1, 2), slice(12, 20), slice(5, 30), slice(41, 60))
+    model = network(Ramp(3), outputs=3, dims=3)
+    settings = RunSettings(tile=32, overlap=0.25, blend=blend)
+    found, asked, every = cut_run(image, model, settings, box, axes="TZYX", spatial_dims=3)
+    whole = predict(image, model, axes="TZYX", tile=32, overlap=0.25, blend=blend)
+    np.testing.assert_array_equal(found[box], whole[box])
+    assert (found != 255).sum() == 8 * 25 * 19
+    assert asked < every / 2
