@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_tileseg.engine.doubt import doubt
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.transfer import Landing
 
@@ -38,6 +39,9 @@ class Patch:
         How far the run is.
     probabilities
         (classes, *region) float32, only where final and if asked for.
+    doubt
+        How undecided the network is at some pixels of the region, as `engine.doubt` has it,
+        with the leading axes; only where final and if asked for.
     """
 
     region: tuple[slice, ...]
@@ -46,6 +50,7 @@ class Patch:
     tiles_done: int
     tiles_total: int
     probabilities: NDArray[np.float32] | None = None
+    doubt: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class _Piece:
     labels: Landing
     part: Box
     probabilities: Landing | None = None
+    doubt: Landing | None = None
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,24 @@ class Patches:
         Whether to tell what may still change too.
     probabilities
         Whether final patches come with probabilities.
+    doubts
+        Whether they come with how undecided the network is.
     """
 
     def __init__(
-        self, network: Network, total: int, *, provisional: bool, probabilities: bool
+        self,
+        network: Network,
+        total: int,
+        *,
+        provisional: bool,
+        probabilities: bool,
+        doubts: bool = False,
     ) -> None:
         self._network = network
         self._total = total
         self._provisional = provisional
         self._probabilities = probabilities
+        self._doubts = doubts
         self._done = 0
 
     def sent(
@@ -150,14 +165,17 @@ class Patches:
                 for inner, core in zip(box, tile.core, strict=True)
             )
             evidence = merged.evidence[(slice(None), *part)]
-            sure = None
+            sure = unsure = None
             if self._probabilities:
                 sure = Landing(self._network.probabilities(evidence.float() / merged.unit))
+            if self._doubts:
+                unsure = Landing(doubt(self._network, evidence, box, merged.unit))
             if together is not None:
-                yield _Piece(plane, box, True, together, part, sure)
+                yield _Piece(plane, box, True, together, part, sure, unsure)
             else:
                 alone = Landing(self._network.decide(evidence))
-                yield _Piece(plane, box, True, alone, tuple(slice(None) for _ in part), sure)
+                everything = tuple(slice(None) for _ in part)
+                yield _Piece(plane, box, True, alone, everything, sure, unsure)
 
     def _patch(self, piece: _Piece) -> Patch:
         shape = [1] * len(piece.plane) + [part.stop - part.start for part in piece.box]
@@ -165,6 +183,8 @@ class Patches:
         labels = piece.labels.array()[inside]
         several = labels.shape[: labels.ndim - len(piece.box)]
         sure = None if piece.probabilities is None else piece.probabilities.array()
+        unsure = None if piece.doubt is None else piece.doubt.array()
+        leading = (1,) * len(piece.plane)
         return Patch(
             region=_region(piece.plane, piece.box),
             labels=labels.reshape(*several, *shape),
@@ -172,6 +192,7 @@ class Patches:
             tiles_done=self._done,
             tiles_total=self._total,
             probabilities=None if sure is None else sure.reshape(len(sure), *shape),
+            doubt=None if unsure is None else unsure.reshape(*leading, *unsure.shape),
         )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from napari_tileseg.engine.device import fast_precision
+from napari_tileseg.engine.doubt import margins
 from napari_tileseg.engine.folding import folded
 from napari_tileseg.engine.forward import Forward
 from napari_tileseg.engine.half_decoder import computing_in, has_encoder
 from napari_tileseg.engine.normalise import scaling_for
 from napari_tileseg.engine.reading import read_tile
-from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.tiles import Tile, round_up
 from napari_tileseg.settings import Mode, Precision
 
@@ -141,7 +141,7 @@ def compare(
 
     It ends early when the share of equal labels that is required cannot be reached any more.
     """
-    equal, pixels, margins = 0, 0, []
+    equal, pixels, undecided = 0, 0, []
     seconds: list[list[float]] = [[], []]
     for forward in full_and_half:
         forward(torch.from_numpy(pieces[0]))
@@ -155,22 +155,13 @@ def compare(
         differ = labels[0] != labels[1]
         equal += int((~differ).sum())
         pixels += differ.numel()
-        margins.append(_margins(network, answers[0])[differ])
+        undecided.append(margins(network, answers[0])[differ])
         if pixels - equal > (1 - required) * differ.numel() * len(pieces):
             break
-    flipped = torch.cat(margins)
+    flipped = torch.cat(undecided)
     margin = float(flipped.median()) if len(flipped) else 0.0
     full, half = (float(np.median(times)) for times in seconds)
     return Comparison(equal / pixels, margin, full / half)
-
-
-def _margins(network: Network, evidence: torch.Tensor) -> torch.Tensor:
-    """Return how far each decision is from going the other way, in probability."""
-    sure = network.probabilities(evidence)
-    if network.spec.task is Task.MULTILABEL:
-        return (sure - network.spec.threshold).abs()
-    highest = sure.topk(2, dim=0).values
-    return highest[0] - highest[1]
 
 
 def _pieces(plan: Plan, source: Source, network: Network) -> list[NDArray[np.generic]]:

@@ -76,6 +76,7 @@ def stream_plan(
     should_stop: Callable[[], bool] | None = None,
     provisional: bool = True,
     wanted: Callable[[TileGrid], NDArray[np.bool_]] | None = None,
+    doubts: bool = False,
     meter: Meter | None = None,
 ) -> Iterator[Patch]:
     """Run a plan.
@@ -95,6 +96,8 @@ def stream_plan(
         Returns which tiles of a grid to compute, (*planes, tiles) bool; all of them if None.
         Pixels under a tile that is left out are never final; the others get the same bits as
         in a full run.
+    doubts
+        Whether final patches say how undecided the network is.
     meter
         Is told what the time goes to, and how far tiles disagree.
 
@@ -120,7 +123,7 @@ def stream_plan(
             plan = settle(plan, source, network, scaling, interrupt.check, watched=watched)
         run = _Run(plan, source, network, scaling, interrupt, meter, wanted)
         with run.interruptible():
-            yield from run.patches(focus or Focus(), provisional)
+            yield from run.patches(focus or Focus(), provisional=provisional, doubts=doubts)
     for sentence in meter.report().sentences:
         _LOG.info(sentence)
 
@@ -216,7 +219,7 @@ class _Run:
                 stack.enter_context(self._interrupt.within(worker.forward.module))
             yield
 
-    def patches(self, focus: Focus, provisional: bool) -> Iterator[Patch]:
+    def patches(self, focus: Focus, *, provisional: bool, doubts: bool) -> Iterator[Patch]:
         """Compute everything that is wanted."""
         plan = self._plan
         outputs = self._network.spec.n_outputs
@@ -235,6 +238,7 @@ class _Run:
             schedule.total,
             provisional=provisional,
             probabilities=plan.probabilities,
+            doubts=doubts,
         )
         if self._occupied is not None:
             for plane, box in self._empty(self._occupied):

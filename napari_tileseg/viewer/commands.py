@@ -46,6 +46,7 @@ def _command(name: str) -> Callable[[napari.Viewer], None]:
 run_or_pause = _command("run_or_pause")
 run_view = _command("run_view")
 cancel = _command("cancel")
+next_place = _command("next_place")
 next_class = _command("next_class")
 previous_class = _command("previous_class")
 toggle_labels = _command("toggle_labels")

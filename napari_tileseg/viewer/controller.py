@@ -16,6 +16,7 @@ from napari_tileseg.viewer.classes import ClassTools
 from napari_tileseg.viewer.estimates import Estimates
 from napari_tileseg.viewer.exports import Exports
 from napari_tileseg.viewer.models import Models
+from napari_tileseg.viewer.next_place import NextPlace
 from napari_tileseg.viewer.projects import Projects
 from napari_tileseg.viewer.review import Review
 from napari_tileseg.viewer.runs import Runs
@@ -48,9 +49,9 @@ class Controller:
     ----------
     devices_changed
         Emits what a run can use as (value, label).
-    chosen, classes, models, runs, teaching, projects
+    chosen, classes, models, runs, places, teaching, projects
         The parts of the work: the image with its labels, the classes, the models, the runs,
-        what the model is taught, and where all of it is saved.
+        where the model is unsure, what it is taught, and where all of it is saved.
     """
 
     devices_changed = Signal(object)
@@ -65,7 +66,8 @@ class Controller:
         self.models = Models(session, self._tasks)
         self._exports = Exports(session, self._tasks)
         self._estimates = Estimates(session)
-        self.runs = Runs(viewer, session, self.chosen, self._exports, self._estimates)
+        self.places = NextPlace(viewer, session)
+        self.runs = Runs(viewer, session, self.chosen, self._exports, self._estimates, self.places)
         self.teaching = Teaching(viewer, session, self.chosen, self.runs, self.models, self._tasks)
         self.projects = Projects(
             viewer,
@@ -87,7 +89,14 @@ class Controller:
             emitter.connect(self._on_layers_changed)
             self._bound.callback(emitter.disconnect, self._on_layers_changed)
         self.chosen.altered.connect(self._on_image_altered)
-        for part in (self.classes, self.review, self._exports, self.teaching, self.projects):
+        for part in (
+            self.classes,
+            self.review,
+            self.places,
+            self._exports,
+            self.teaching,
+            self.projects,
+        ):
             # whoever works on the labels of the chosen image is told which those are
             self.chosen.bound.connect(part.bind)
         self.refresh_images()

@@ -18,6 +18,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Controller], object]]] = {
     "run_or_pause": ("Control-Shift-R", lambda controller: controller.run_or_pause()),
     "run_view": ("Control-Shift-E", lambda controller: controller.run_view()),
     "cancel": ("Control-Shift-X", lambda controller: controller.cancel()),
+    "next_place": ("Control-Shift-N", lambda controller: controller.places.go()),
     "next_class": ("Control-Shift-D", lambda controller: controller.classes.select_next()),
     "previous_class": ("Control-Shift-A", lambda controller: controller.classes.select_previous()),
     "toggle_labels": ("Control-Shift-L", lambda controller: controller.classes.toggle_labels()),

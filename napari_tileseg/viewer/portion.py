@@ -50,4 +50,6 @@ class Portion:
             return None
         here: tuple[Any, ...] = (..., *relative(inner, patch.region))
         more = None if patch.probabilities is None else patch.probabilities[here]
-        return replace(patch, region=inner, labels=patch.labels[here], probabilities=more)
+        return replace(
+            patch, region=inner, labels=patch.labels[here], probabilities=more, doubt=None
+        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_tileseg.annotation.doubts import DoubtMap
     from napari_tileseg.engine.meter import Meter
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.plan import Plan
@@ -55,6 +56,8 @@ class Run:
         The layers that are written.
     on_end
         Called when it has ended by itself, with what it was.
+    doubts
+        Where it is written down how sure the model is.
     portion
         The part of the image that it is for; None for all of it.
     after
@@ -73,6 +76,7 @@ class Run:
         image: Layer,
         results: Results,
         on_end: Callable[[Carried], object],
+        doubts: DoubtMap,
         portion: Portion | None = None,
         after: jobs.Job | None = None,
     ) -> None:
@@ -82,6 +86,7 @@ class Run:
         self._session = session
         self._image = image
         self._results = results
+        self._doubts = doubts
         self._portion = portion
         self.focus = Focus()
         self._spatial_dims = len(session.source.spatial_shape)
@@ -152,6 +157,8 @@ class Run:
 
     def _on_patch(self, patch: Patch) -> None:
         shown = patch if self._portion is None else self._portion.cut(patch)
+        if patch.doubt is not None:
+            self._doubts.add(patch.region, patch.doubt)
         if shown is not None:
             self._results.write(shown)
             if shown.final:
@@ -211,6 +218,7 @@ def _stream(
             focus=focus,
             should_stop=should_stop,
             wanted=wanted,
+            doubts=True,
             meter=carried.meter,
         )
 

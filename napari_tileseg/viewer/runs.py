@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_tileseg.viewer.chosen import Chosen
     from napari_tileseg.viewer.estimates import Estimates
     from napari_tileseg.viewer.exports import Exports
+    from napari_tileseg.viewer.next_place import NextPlace
     from napari_tileseg.viewer.results import Results
     from napari_tileseg.viewer.run import Carried
 
@@ -34,8 +35,9 @@ class Runs:
     ----------
     viewer, session, chosen
         Where, with which model, and which image.
-    exports, estimates
-        Who has to know that labels are other ones, and who must not compute meanwhile.
+    exports, estimates, places
+        Who has to know that labels are other ones, who must not compute meanwhile, and who is told
+        where the model is unsure.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Runs:
         chosen: Chosen,
         exports: Exports,
         estimates: Estimates,
+        places: NextPlace,
     ) -> None:
         self._viewer = viewer
         self._session = session
         self._chosen = chosen
         self._exports = exports
         self._estimates = estimates
+        self._places = places
         self._run: Run | None = None
 
     @property
@@ -99,6 +103,7 @@ class Runs:
             image,
             results,
             on_end=partial(self._on_ended, results),
+            doubts=self._places.begin(results),
             portion=None if region is None else Portion(region),
             after=self._estimates.last,
         )

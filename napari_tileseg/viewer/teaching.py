@@ -6,15 +6,13 @@ from contextlib import ExitStack
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_tileseg.session import Severity
 from napari_tileseg.viewer import jobs
 from napari_tileseg.viewer.history import History
 from napari_tileseg.viewer.lesson_job import Assignment, Look, Wishes, lesson
 from napari_tileseg.viewer.previews import Previews
 from napari_tileseg.viewer.readiness import ReadinessWatch
-from napari_tileseg.viewer.viewport import ViewportWatcher, pixels_in_view
+from napari_tileseg.viewer.viewport import ViewportWatcher, look_at, pixels_in_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,7 +214,7 @@ class Teaching:
         if self._held_out is None:
             self._held_out = cycle(self._places(results) or [_everything(results)])
         region = next(self._held_out)
-        _look_at(self._viewer, results, region)
+        look_at(self._viewer, results.front, region)
 
     def _places(self, results: Results) -> list[Region]:
         from napari_tileseg.annotation.places import places
@@ -241,15 +239,6 @@ def _middle(region: Region) -> Region:
 
 def _everything(results: Results) -> Region:
     return tuple(slice(0, size) for size in results.front.data.shape)
-
-
-def _look_at(viewer: ViewerModel, results: Results, region: Region) -> None:
-    """Move the view to a region."""
-    layer = results.front
-    middle = [(axis.start + axis.stop - 1) / 2 for axis in region]
-    world = np.asarray(layer.data_to_world(middle), float)
-    viewer.dims.point = tuple(world[-viewer.dims.ndim :])
-    viewer.scene.camera.center = tuple(world[list(viewer.dims.displayed)])
 
 
 def _note(verdict: Verdict) -> str:

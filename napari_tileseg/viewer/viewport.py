@@ -25,6 +25,8 @@ DEBOUNCE_MS = 120
 
 _ONE_PLANE = 0.5
 _EPSILON = 1e-6
+_FILLED = 0.8
+"""Of the canvas, what is come near to takes so much, so that its surroundings are seen too."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,30 @@ def why_none(viewer: ViewerModel, what: str) -> str:
     """Say why no pixels of something are on screen, and what to do."""
     flat = viewer.dims.ndisplay == 2
     return f"{what} not in view." if flat else "Look at a plane (2D view) first."
+
+
+def look_at(viewer: ViewerModel, layer: Layer, region: Region, *, near: bool = False) -> None:
+    """Move the view to a region of a layer.
+
+    Parameters
+    ----------
+    viewer, layer
+        What is looked at where.
+    region
+        In the layer's data coordinates.
+    near
+        Whether to come so near that the region nearly fills the canvas.
+    """
+    middle = [(axis.start + axis.stop - 1) / 2 for axis in region]
+    world = np.asarray(to_world(viewer, layer, middle))
+    displayed, camera = list(viewer.dims.displayed), viewer.scene.camera
+    viewer.dims.point = tuple(world)
+    camera.center = tuple(world[displayed])
+    if near and len(displayed) == 2:
+        ends = [[axis.start - 0.5 for axis in region], [axis.stop - 0.5 for axis in region]]
+        low, high = (np.asarray(to_world(viewer, layer, end))[displayed] for end in ends)
+        size = np.maximum(np.abs(high - low), _EPSILON)
+        camera.zoom = float(_FILLED * (np.array(viewer.canvas.size) / size).min())
 
 
 def to_data(viewer: ViewerModel, layer: Layer, world: Sequence[float]) -> tuple[float, ...]:

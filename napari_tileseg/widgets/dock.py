@@ -138,6 +138,7 @@ class TiledSegmentation(Docked):
 
     def _connect_teaching(self) -> None:
         panel, teaching = self.teach_panel, self.controller.teaching
+        panel.next_place_requested.connect(self.controller.places.go)
         panel.mark_view_requested.connect(self.controller.review.mark_view)
         panel.mark_region_requested.connect(self.controller.review.mark_region)
         panel.settings_requested.connect(teaching.choose_settings)

@@ -38,6 +38,7 @@ _KINDS = "Models (*.safetensors);;ONNX networks (*.onnx);;Packages of bioimage.i
 class TeachPanel(QWidget):
     """Shows what there is to learn from and how it goes, and announces what is wanted."""
 
+    next_place_requested = Signal()
     mark_view_requested = Signal()
     mark_region_requested = Signal()
     settings_requested = Signal(object)
@@ -48,6 +49,12 @@ class TeachPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.next_place = push_button(
+            "Next place",
+            "plain",
+            "Go where the model is least sure, and nobody has reviewed yet: corrections there "
+            "teach it most",
+        )
         self.mark_view = push_button(
             "Mark view as reviewed",
             "plain",
@@ -87,6 +94,7 @@ class TeachPanel(QWidget):
         self._lay_out()
 
     def _connect(self) -> None:
+        self.next_place.clicked.connect(self.next_place_requested)
         self.mark_view.clicked.connect(self.mark_view_requested)
         self.mark_region.clicked.connect(self._on_mark_region)
         self.form.settings_requested.connect(self.settings_requested)
@@ -100,6 +108,7 @@ class TeachPanel(QWidget):
     def _lay_out(self) -> None:
         marks = QHBoxLayout()
         marks.setSpacing(6)
+        marks.addWidget(self.next_place, 2)
         marks.addWidget(self.mark_view, 3)
         marks.addWidget(self.mark_region, 2)
         buttons = QHBoxLayout()
@@ -140,6 +149,7 @@ class TeachPanel(QWidget):
         """Show marks, settings, progress, verdict and versions."""
         known = view.teach
         self._suggested = f"{view.origin or 'model'}.safetensors"
+        self.next_place.setEnabled(known.can_mark)
         self.mark_view.setEnabled(known.can_mark)
         self.mark_region.setEnabled(known.can_mark)
         self.form.show(known.settings)

@@ -1,0 +1,124 @@
+"""Where a model is undecided, coarsely: enough to say which place is worth a look next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_tileseg.annotation.sparse import Region
+
+CELL_PX = 64
+"""Doubt is known by the square of this side, on the last two axes."""
+
+PLACE_CELLS = 4
+"""A place has as many cells on each side: 256 px."""
+
+
+class DoubtMap:
+    """The mean doubt of each cell of an array of labels.
+
+    Parameters
+    ----------
+    shape
+        Of the labels.
+    step
+        Every how many pixels doubt is told, on the last two axes.
+    """
+
+    def __init__(self, shape: Sequence[int], step: int) -> None:
+        cells = (*shape[:-2], *(-(-size // CELL_PX) for size in shape[-2:]))
+        self._step = step
+        self._sums = np.zeros(cells, np.float32)
+        self._counts = np.zeros(cells, np.uint16)
+        self._runs = np.zeros(cells, np.uint16)
+        self._run = 0
+
+    def restart(self) -> None:
+        """Begin another run: what it tells of a cell takes the place of what is known."""
+        self._run += 1
+
+    def add(self, region: Region, doubt: NDArray[np.float32]) -> None:
+        """Take the doubt of some pixels.
+
+        Parameters
+        ----------
+        region
+            Where, in pixels.
+        doubt
+            0 to 1, (*leading, rows, columns): of the pixels of the region whose row and column
+            are multiples of the step.
+        """
+        if not doubt.size:
+            return
+        rows, columns = (
+            np.arange(-(-part.start // self._step) * self._step, part.stop, self._step) // CELL_PX
+            for part in region[-2:]
+        )
+        sums: NDArray[Any] = doubt
+        for axis, cells in ((-2, rows), (-1, columns)):
+            edges = np.flatnonzero(np.diff(cells, prepend=-1))
+            sums = np.add.reduceat(sums, edges, axis=axis)
+        counts = np.outer(*(np.bincount(cells - cells[0]) for cells in (rows, columns)))
+        at = (
+            *region[:-2],
+            slice(rows[0], rows[-1] + 1),
+            slice(columns[0], columns[-1] + 1),
+        )
+        old = self._runs[at] != self._run
+        self._sums[at][old], self._counts[at][old] = 0, 0
+        self._runs[at] = self._run
+        self._sums[at] += sums
+        self._counts[at] += counts.astype(np.uint16)
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """The mean doubt of each cell, 0 where nothing is known."""
+        means: NDArray[np.float32] = np.divide(self._sums, np.maximum(self._counts, 1))
+        return means.astype(np.float32)
+
+    def worst(self, closed: NDArray[np.bool_]) -> Region | None:
+        """Return the place with the most doubt; None if there is none left.
+
+        Parameters
+        ----------
+        closed
+            (*cells) bool: cells that no place may contain.
+
+        Returns
+        -------
+        A square of `PLACE_CELLS` cells on each side on one plane, in pixels of the labels, or what
+        fits into a smaller image. It may reach beyond the border of the image by part of a cell.
+        """
+        side = tuple(min(PLACE_CELLS, size) for size in self._sums.shape[-2:])
+        mean, shut = _windows(self.mean, side), _windows(closed.astype(np.float32), side)
+        mean = np.where(shut > 0, 0, mean)
+        best = np.unravel_index(int(mean.argmax()), mean.shape)
+        if mean[best] <= 0:
+            return None
+        leading = (slice(int(index), int(index) + 1) for index in best[:-2])
+        square = (
+            slice(int(first) * CELL_PX, (int(first) + count) * CELL_PX)
+            for first, count in zip(best[-2:], side, strict=True)
+        )
+        return (*leading, *square)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many cells there are on each axis."""
+        return self._sums.shape
+
+
+def _windows(cells: NDArray[np.float32], side: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the mean of each window of `side` cells on the last two axes."""
+    found: NDArray[Any] = cells.astype(np.float64)
+    for axis, count in zip((-2, -1), side, strict=True):
+        sums = np.cumsum(np.moveaxis(found, axis, -1), axis=-1)
+        sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
+        found = np.moveaxis((sums[..., count:] - sums[..., :-count]) / count, -1, axis)
+    return found.round(6).astype(np.float32)  # sums that cancel out are 0 again
