@@ -2,12 +2,13 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python tests/benchmarks/teach_loop.py \
         --images DIR --masks DIR --names rat4_data12 rat8_V915 [--seeds 0 1 2] [--minutes 3] \
-        [--small] [--pictures DIR] [--out FILE.json]
+        [--by-chance] [--small] [--pictures DIR] [--out FILE.json]
 
 Masks hold class indices. The model segments an image; in three places of 256 x 256 px a scripted
 annotator draws around everything that is wrong, and drags a rectangle around the place to mark it
-as reviewed. The model is taught, what it has learnt is taken into use, and the former version is
-brought back in the end. Places and teaching differ with the seed. With --small there is only one
+as reviewed. The places are where clicks on "Next place" go; with --by-chance they are squares that
+differ with the seed. The model is taught, what it has learnt is taken into use, and the former
+version is brought back in the end. Teaching differs with the seed. With --small there is only one
 place, and what counts is the time from the click on Teach to new labels on the screen; the click
 on "Use it" follows the verdict at once.
 
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
@@ -36,6 +38,9 @@ from napari_tileseg.io.images import open_image
 from napari_tileseg.training.metrics import Confusion
 from napari_tileseg.viewer.layers import SegmentationLabels
 from napari_tileseg.viewer.viewport import visible_region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WINDOW, SMALL_WINDOW = (1500, 950), (1260, 640)
 """While there is much to draw the window is smaller: a canvas without a GPU is slow to paint."""
@@ -99,7 +104,7 @@ class Case:
     def __init__(self, arguments: argparse.Namespace, name: str, seed: int) -> None:
         self.arguments, self.name, self.seed = arguments, name, seed
         image, self.truth = read(arguments.images, name), read(arguments.masks, name)
-        self.where = places(self.truth.shape, seed, 1 if arguments.small else 3)
+        self.where: list[tuple[slice, slice]] = []
         self.viewer = napari.Viewer()
         self.viewer.window.resize(*WINDOW)
         self.viewer.add_image(image, name=name)
@@ -139,11 +144,27 @@ class Case:
         click(self.dock.run_panel.run)
         self.wait_for_run()
 
+    def choose(self) -> Iterator[tuple[slice, slice]]:
+        """Say where to correct, one place after the other."""
+        count = 1 if self.arguments.small else 3
+        if self.arguments.by_chance:
+            yield from places(self.truth.shape, self.seed, count)
+            return
+        for _ in range(count):
+            click(self.panel.next_place)
+            point = visible_region(self.viewer, self.layer).point
+            corner = [
+                min(max(round(middle + 0.5 - PLACE_PX / 2), 0), size - PLACE_PX)
+                for middle, size in zip(point, self.truth.shape, strict=True)
+            ]
+            yield slice(corner[0], corner[0] + PLACE_PX), slice(corner[1], corner[1] + PLACE_PX)
+
     def correct(self) -> dict[str, object]:
         self.dock.teach_step.set_open(True)
         self.viewer.window.resize(*SMALL_WINDOW)
         begun, agreements = time.perf_counter(), []
-        for place in self.where:
+        for place in self.choose():
+            self.where.append(place)
             self.annotator.look_at(place)
             agreements.append(self.annotator.correct(place, self.truth))
             self.annotator.review(place)
@@ -218,6 +239,7 @@ class Case:
             "before": before,
             "after": after,
             "gain": after - before,
+            "places": [[axis.start for axis in place] for place in self.where],
             **corrected,
             **taught,
             "vouched_pixels_kept": kept,
@@ -258,6 +280,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--model", default="axon_myelin_sem")
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--by-chance", action="store_true")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--out", type=Path)
