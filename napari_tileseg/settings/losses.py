@@ -60,7 +60,7 @@ class LossSettings(Settings):
         "The weight of foreground in focal loss, from 0 to 1; background weighs the rest.",
         minimum=0.0,
         maximum=1.0,
-        automatic="both the same",
+        automatic="equal",
         advanced=True,
     )
     class_weights: ClassWeights = knob(

@@ -54,23 +54,24 @@ class TeachSettings(LossSettings):
         "How often, on average, every corrected place is seen.",
         unit="passes",
         minimum=1,
-        automatic="as many as there is something to learn",
+        automatic="as it takes",
         advanced=True,
     )
     layers: Layers | None = knob(
         None,
         "Layers",
-        "Which weights may change.",
-        automatic="as What to learn says",
+        "Which weights may change; automatic suits what is to be learnt.",
+        automatic="to suit",
         advanced=True,
     )
     learning_rate: float | None = knob(
         None,
         "Learning rate",
-        "How far one step goes, at its highest, in the last layer; less far in those before it.",
+        "How far one step goes, at its highest, in the last layer; less far in those before it. "
+        "Automatic suits what is to be learnt.",
         minimum=1e-7,
         maximum=1.0,
-        automatic="suited to what is to be learnt",
+        automatic="to suit",
         advanced=True,
     )
     anchor: float = knob(
@@ -89,12 +90,12 @@ class TeachSettings(LossSettings):
     patch: int | None = knob(
         None,
         "Patch",
-        "The size of the pieces the network learns from.",
+        "The size of the pieces the network learns from; larger where the model reads more.",
         unit="px",
         minimum=32,
         maximum=4096,
         step=32,
-        automatic="256 px, or what the model reads",
+        automatic="256 px",
         advanced=True,
     )
     augmentation: float = knob(

@@ -22,7 +22,7 @@ class TrainSettings(LossSettings):
         "How often, on average, every place is seen.",
         unit="passes",
         minimum=1,
-        automatic="50, or what fits into the time",
+        automatic="up to 50",
     )
     patch: int = knob(
         512,

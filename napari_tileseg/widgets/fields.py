@@ -113,6 +113,7 @@ class ChoiceField(Field):
             self._values[key] = value
             self.widget.choices = [*_labelled(self.widget), (self._label(value), key)]
         self.widget.value = key
+        self._show_beginning()
 
     def _label(self, value: Any) -> str:
         return str(value)
@@ -152,6 +153,7 @@ class NumberField(ChoiceField):
         box.setInsertPolicy(box.InsertPolicy.NoInsert)
         box.lineEdit().setTextMargins(-2, 0, 0, 0)  # begin where the text of other lists does
         box.lineEdit().editingFinished.connect(self._on_typed)
+        self._show_beginning()
 
     def _label(self, value: float) -> str:
         unit = self._knob.unit.removesuffix("s") if value == 1 else self._knob.unit

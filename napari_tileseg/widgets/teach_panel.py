@@ -108,7 +108,6 @@ class TeachPanel(QWidget):
     def _lay_out(self) -> None:
         marks = QHBoxLayout()
         marks.setSpacing(6)
-        marks.addWidget(self.next_place, 2)
         marks.addWidget(self.mark_view, 3)
         marks.addWidget(self.mark_region, 2)
         buttons = QHBoxLayout()
@@ -123,6 +122,7 @@ class TeachPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
+        layout.addWidget(self.next_place)
         layout.addLayout(marks)
         for part in (self._readiness, self._settings, self._problem):
             layout.addWidget(part)
