@@ -118,10 +118,11 @@ def _store_in(args: argparse.Namespace, job: Job, target: Path) -> None:
     from napari_tileseg.cli.stored import run_to_store
     from napari_tileseg.engine.meter import Meter
 
-    start, meter = time.monotonic(), Meter(job.plan.device)
-    more = {"resume": args.resume, "beside": sides(args), "meter": meter}
+    start = time.monotonic()
     try:
         with progress(args, job.opened.name) as advance:
+            meter = Meter(job.plan.device, on_survey=advance.survey)
+            more = {"resume": args.resume, "beside": sides(args), "meter": meter}
             pixels = run_to_store(job, target, advance, **more)
     except KeyboardInterrupt:
         raise Cancelled(f"What is finished is in '{target}'; go on with --resume.") from None
@@ -138,10 +139,10 @@ def _segment_to(args: argparse.Namespace, job: Job, target: Path) -> None:
 
     start = time.monotonic()
     job = settled(job)
-    meter = Meter(job.plan.device)
     beside = probability_store(job.source, job.network, sides(args))
     with label_array(job, target.parent) as labels, beside as store:
         with progress(args, job.opened.name) as advance:
+            meter = Meter(job.plan.device, on_survey=advance.survey)
             pixels = run_job(job, labels, advance, store, meter)
         save(job, labels, target, meter.report())
     conclude(args, job, pixels, meter.report())

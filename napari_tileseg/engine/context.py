@@ -125,7 +125,7 @@ class Contexts:
     def fill(
         self,
         plane: tuple[int, ...],
-        tiles: Callable[[], Iterable[tuple[Tile, torch.Tensor]]],
+        tiles: Iterable[tuple[Tile, torch.Tensor]],
         check: Callable[[], None] | None = None,
     ) -> None:
         """Get to know a plane, if that was not done before.
@@ -135,7 +135,8 @@ class Contexts:
         plane
             Any index that tells planes apart.
         tiles
-            Returns all tiles of the plane, each with what the network is shown of it.
+            All tiles of the plane, each with what the network is shown of it; looked at only if
+            they are needed.
         check
             Called often; may raise `Cancelled`.
         """
@@ -145,7 +146,7 @@ class Contexts:
             self._banks.pop(next(iter(self._banks))).close()
         bank = self._new_bank()
         try:
-            self._read(bank, tiles(), check or (lambda: None))
+            self._read(bank, tiles, check or (lambda: None))
             self._spread(bank, check or (lambda: None))
         except BaseException:
             bank.close()

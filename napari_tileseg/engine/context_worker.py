@@ -62,7 +62,7 @@ class ContextWorker(Worker):
         plan, plane = self._plan, batch.plane
         with self._interrupt.computing(), self._meter.stage("network"):
             with autocast(plan.device, plan.precision):
-                self._contexts.fill(plane, lambda: self._shown(plane), self._interrupt.check)
+                self._contexts.fill(plane, self._shown(plane), self._interrupt.check)
             answers = []
             for number, one in zip(batch.numbers, raw, strict=True):
                 self._contexts.look_at(plane, plan.sections[batch.section][number])
@@ -72,7 +72,8 @@ class ContextWorker(Worker):
 
     def _shown(self, plane: tuple[int, ...]) -> Iterator[tuple[Tile, torch.Tensor]]:
         plan = self._plan
-        for tile in plan.grid:
+        for number, tile in enumerate(plan.grid, 1):
             raw = read_tile(self._source, plane, tile, plan.channels, plan.margin)
             pixels = self._scaling.apply(torch.from_numpy(raw[None]), plan.device)
             yield tile, in_fast_layout(pixels)
+            self._meter.survey(number / len(plan.grid))

@@ -66,6 +66,7 @@ class FrozenNorms:
         tiles: Callable[[], Iterable[SeenTile]],
         check: Callable[[], None] | None = None,
         progress: Callable[[float], None] | None = None,
+        n_tiles: int = 0,
     ) -> bool:
         """Make the network one for a plane; measure it if that was not done before.
 
@@ -73,7 +74,7 @@ class FrozenNorms:
         ----------
         plane
             Any index that tells planes apart.
-        tiles, check, progress
+        tiles, check, progress, n_tiles
             See `measure`.
 
         Returns
@@ -85,7 +86,7 @@ class FrozenNorms:
             return False
         self._plane = None
         if plane not in self._known:
-            self._known[plane] = measure(self.network, self.passes, tiles, check, progress)
+            self._known[plane] = measure(self.network, self.passes, tiles, check, progress, n_tiles)
         apply(self.network, self._known[plane])
         self._plane = plane
         return True

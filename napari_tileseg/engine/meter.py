@@ -140,18 +140,26 @@ class Meter:
         Where the network runs; None is the CPU.
     clock
         Gives seconds; replaced in tests.
+    on_survey
+        Told how far the survey is, see `surveyed`, in the thread that computes.
 
     Attributes
     ----------
     mismatch
         What the run found out; handed on with the report.
+    surveyed
+        0 to 1: how much of a plane was gone over before its first tile is computed, in modes
+        that have to know all of it first; None before anything was.
     """
 
     def __init__(
         self,
         device: torch.device | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        on_survey: Callable[[float], object] | None = None,
     ) -> None:
+        self.surveyed: float | None = None
+        self._on_survey = on_survey
         self.mismatch: Mismatch | None = None
         self._clock = clock
         self._lock = threading.Lock()
@@ -177,6 +185,12 @@ class Meter:
         with self._lock:
             self._tiles += count
         self._memory.sample()
+
+    def survey(self, share: float) -> None:
+        """Say how much of a plane was gone over, 0 to 1."""
+        self.surveyed = share
+        if self._on_survey is not None:
+            self._on_survey(share)
 
     def leave_out(self, seconds: float) -> None:
         """Take a pause out of the time of the run."""

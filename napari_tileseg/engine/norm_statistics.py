@@ -40,6 +40,7 @@ def measure(
     tiles: Callable[[], Iterable[SeenTile]],
     check: Callable[[], None] | None = None,
     progress: Callable[[float], None] | None = None,
+    n_tiles: int = 0,
 ) -> Statistics:
     """Measure all norms on the tiles of one plane, and freeze them one after the other.
 
@@ -60,12 +61,14 @@ def measure(
     check
         Called before each tile; what it raises ends the measuring.
     progress
-        Told which share of the work is done, 0 to 1, after each tile but those of the first pass.
+        Told which share of the work is done, 0 to 1, after each tile.
+    n_tiles
+        How many tiles there are; if it is 0, nothing is told before they were counted once.
     """
     norms = local_norms(network)
     statistics: Statistics = {}
     work = sum(step.share for step in passes) or 1.0
-    done, n_tiles = 0.0, 0
+    done = 0.0
     for step in passes:
         pools = {path: _Pool() for path in step.norms}
         seen = 0

@@ -331,7 +331,13 @@ class _Run:
         """Take the norms of the network to the statistics of a plane; whether they change."""
         assert self._frozen is not None
         with autocast(self._plan.device, self._plan.precision):
-            return self._frozen.freeze(plane, lambda: self._shown(plane), self._interrupt.check)
+            return self._frozen.freeze(
+                plane,
+                lambda: self._shown(plane),
+                self._interrupt.check,
+                self._meter.survey,
+                len(self._plan.grid),
+            )
 
     def _shown(self, plane: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, Box]]:
         """Yield what the network is shown of each tile of a plane, and what counts of it."""

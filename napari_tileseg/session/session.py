@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from napari_tileseg.settings import Mode, RunSettings
 
 
+_SURVEY_STEPS = 1000
+"""A survey is told in shares, its pace is counted in steps."""
+
+
 class Session(Knowledge):
     """The work on one image, in memory: everything that can happen to it."""
 
@@ -36,6 +40,7 @@ class Session(Knowledge):
         super().__init__()
         self._clock = clock
         self._pace = Pace(0, clock)
+        self._survey = Pace(0, clock)
         self._classes_of: Network | None = None
         self._export_notice: Notice | None = None
         self.learning = Learning(
@@ -147,8 +152,10 @@ class Session(Knowledge):
         """Begin a run of the plan."""
         assert self.plan is not None, "a run needs a plan"
         self._pace = Pace(self.plan.n_tiles, self._clock)
+        self._survey = Pace(_SURVEY_STEPS, self._clock)
         self._update(
             phase=State.RUNNING,
+            surveyed=None,
             tiles_done=0,
             tiles_total=self.plan.n_tiles,
             seconds_left=None,
@@ -168,6 +175,11 @@ class Session(Knowledge):
         self.plan = plan
         self._pace.total = plan.n_tiles
         self._update(plan=plan_facts(plan), tiles_total=plan.n_tiles)
+
+    def survey(self, share: float) -> None:
+        """Say how much of the image the run has gone over, 0 to 1, before the first tile."""
+        self._survey.advance(round(_SURVEY_STEPS * share))
+        self._update(surveyed=share, seconds_left=self._survey.seconds_left)
 
     def advance(
         self, tiles_done: int, tiles_total: int | None = None, *, view_complete: bool = False

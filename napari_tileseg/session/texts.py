@@ -145,9 +145,8 @@ def progress_text(state: State, wanted: Wanted) -> str:
         return f"{percent} · stopping after this tile …"
     if state is State.RUNNING:
         if wanted.tiles_done == 0:
-            return "starting …"
-        left = wanted.seconds_left
-        return percent if left is None else f"{percent} · {duration(left)} left"
+            return "starting …" if wanted.surveyed is None else _survey(wanted)
+        return percent + _left(wanted)
     if state is State.PAUSED:
         return f"{percent} · paused"
     if state is State.CANCELLED:
@@ -155,6 +154,17 @@ def progress_text(state: State, wanted: Wanted) -> str:
     if state is State.FAILED:
         return f"{percent} · stopped by a problem"
     return f"done in {duration(wanted.elapsed_s)}" if state is State.FINISHED else ""
+
+
+def _survey(wanted: Wanted) -> str:
+    """Say how far a run is that has to know the whole image before it can begin."""
+    percent = f"{int(100 * (wanted.surveyed or 0))} %"
+    return f"going over the whole image first · {percent}{_left(wanted)}"
+
+
+def _left(wanted: Wanted) -> str:
+    left = wanted.seconds_left
+    return "" if left is None else f" · {duration(left)} left"
 
 
 def export_result(wanted: Wanted) -> str:

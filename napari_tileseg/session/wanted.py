@@ -95,6 +95,7 @@ class Wanted:
     measuring: bool = False
     phase: State | None = None
     stopping: bool = False
+    surveyed: float | None = None
     tiles_done: int = 0
     tiles_total: int = 0
     seconds_left: float | None = None

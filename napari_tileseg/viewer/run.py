@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QTimer
+
 from napari_tileseg.engine.schedule import Focus
 from napari_tileseg.viewer import jobs
 from napari_tileseg.viewer.coverage import Coverage
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.portion import Portion
     from napari_tileseg.viewer.results import Results
+
+_SURVEY_MS = 250
+"""So often it is asked how far a run is that goes over the whole image before the first tile."""
 
 _TELL_EVERY_S = 0.2
 """Progress and areas are told so often; more would only flicker."""
@@ -106,6 +111,10 @@ class Run:
             after=after,
         )
         self._job.finished.connect(self._on_finished)
+        self._survey_timer = QTimer()
+        self._survey_timer.setInterval(_SURVEY_MS)
+        self._survey_timer.timeout.connect(self._tell_survey)
+        self._bound.callback(self._survey_timer.stop)
         self._watcher = ViewportWatcher(viewer, results.front, self._on_view_moved)
         self._bound.callback(self._watcher.close)
 
@@ -123,6 +132,7 @@ class Run:
     def start(self) -> None:
         """Begin."""
         self._session.start()
+        self._survey_timer.start()
         self._job.start()
 
     def pause(self) -> None:
@@ -155,7 +165,13 @@ class Run:
         self._bound.close()
         self._results.settle()
 
+    def _tell_survey(self) -> None:
+        meter = self._carried.meter
+        if meter is not None and meter.surveyed is not None:
+            self._session.survey(meter.surveyed)
+
     def _on_patch(self, patch: Patch) -> None:
+        self._survey_timer.stop()
         shown = patch if self._portion is None else self._portion.cut(patch)
         if patch.doubt is not None:
             self._doubts.add(patch.region, patch.doubt)

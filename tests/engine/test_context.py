@@ -12,6 +12,7 @@ from torch import nn
 from napari_tileseg.engine import context_bank
 from napari_tileseg.engine.context_bank import TokenBank
 from napari_tileseg.engine.estimate import estimate
+from napari_tileseg.engine.meter import Meter
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import Focus, predict, stream_plan
 from napari_tileseg.engine.reading import read_tile
@@ -134,6 +135,14 @@ def test_the_image_is_read_once_for_the_bank_whatever_is_wanted_of_it(image, mod
         pass
     assert len(model.module.seen) == 24
     assert set(model.module.seen) == {(1, 1, 24, 24)}
+
+
+def test_it_is_told_how_far_the_first_pass_is(image, model):
+    told, source = [], Source(np.stack([image, image]), axes="ZYX")
+    plan = make_plan(source, model, RunSettings(tile=16, device="cpu"))
+    for _ in stream_plan(plan, source, model, meter=Meter(on_survey=told.append)):
+        pass
+    np.testing.assert_allclose(told, 2 * [(tile + 1) / 24 for tile in range(24)])
 
 
 def test_the_automatic_mode_gives_context_to_networks_that_ask_for_it(image, model):

@@ -107,6 +107,27 @@ def test_the_view_is_emitted_only_when_it_differs(ready: Session) -> None:
     assert [view.settings.overlap for view in seen] == [0.5]
 
 
+def test_a_run_that_goes_over_the_image_first_says_how_far_it_is() -> None:
+    now = [0.0]
+    session = Session(lambda: now[0])
+    session.set_image(*image())
+    session.set_model(network(), "stub")
+    session.start()
+    assert session.view.progress_text == "starting …"
+    for second, share in ((1, 0.1), (2, 0.2), (4, 0.4)):
+        now[0] = second
+        session.survey(share)
+    text = "going over the whole image first · 40 % · 6 s left"
+    assert session.view.progress_text == text
+    assert session.view.progress == 0
+    now[0] = 12
+    session.advance(3)
+    assert session.view.progress_text.startswith("25 %")
+    session.finish()
+    session.start()
+    assert session.view.progress_text == "starting …"
+
+
 def test_a_run_goes_through_its_states(ready: Session) -> None:
     ready.start()
     assert ready.view.busy

@@ -48,6 +48,33 @@ class Gated(nn.Module):
         self.permits.release(tiles)
 
 
+class GatedContext(nn.Module):
+    """Like `Gated`, but goes over all regions of the image first, also one permit each."""
+
+    region, halo, cell, dim, passes = 64, 0, 64, 1, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gated()
+
+    def region_tokens(self, shown: torch.Tensor) -> torch.Tensor:
+        self.gate(shown)
+        rows, columns = (size // 64 for size in shown.shape[2:])
+        return shown.new_zeros(1, rows, columns, 1, 1)
+
+    def context_pass(self, number, regions):
+        yield from (regions.row(row).clone() for row in range(regions.shape[0]))
+
+    def answer(self, shown: torch.Tensor, window: torch.Tensor | None = None) -> torch.Tensor:
+        return self.gate(shown)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return self.gate(tiles)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 def gated_network(module=None, channels=("grey",), task="multiclass", classes=CLASSES, dims=2):
     spec = ModelSpec(
         "stub",

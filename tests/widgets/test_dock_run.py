@@ -1,8 +1,10 @@
 """Real clicks on the real dock in a real viewer, with a network of known answers."""
 
+import re
+
 import numpy as np
 import pytest
-from gated import Gated, expected, gated_network
+from gated import Gated, GatedContext, expected, gated_network
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -10,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_tileseg.engine.spec import NOT_COMPUTED
 from napari_tileseg.session import Severity, State
+from napari_tileseg.settings import RunSettings
 from napari_tileseg.viewer.viewport import visible_region
 
 
@@ -103,6 +106,24 @@ def test_only_this_view_needs_the_image_in_view(ready, viewer, module, qtbot):
     assert "2D view" in ready.session.view.notice.text
     assert len(viewer.layers) == 1
     assert not module.begun
+
+
+def test_a_network_that_goes_over_the_whole_image_first_says_how_far_it_is(
+    viewer, dock, image, qtbot
+):
+    module = GatedContext()
+    viewer.add_image(image, name="slide")
+    dock.session.set_model(gated_network(module), "stub")
+    dock.session.set_settings(RunSettings(mode="context", tile=64, batch=1, precision="fp32"))
+    click(dock.run_panel.run)
+    module.gate.let(2)
+    wait_for_tile(module.gate, 3, qtbot)
+    said = "going over the whole image first"
+    qtbot.waitUntil(lambda: said in dock.run_panel._progress.text(), timeout=5_000)
+    assert 0 < int(re.search(r"(\d+) %", dock.run_panel._progress.text())[1]) < 100
+    module.gate.let(1000)
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    np.testing.assert_array_equal(labels_of(viewer).data, expected(image))
 
 
 def test_the_first_labels_are_on_the_canvas_before_the_third_tile(ready, viewer, module, qtbot):
