@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from napari_tileseg.engine.context_bank import TokenBank
+from napari_tileseg.engine import context_bank
+from napari_tileseg.engine.context_bank import TokenBank, bank_bytes
 from napari_tileseg.settings import Mode
 
 if TYPE_CHECKING:
@@ -178,11 +179,7 @@ class Contexts:
         self._folder.cleanup()
 
     def _new_bank(self) -> TokenBank:
-        module = self._module
-        rows, columns = (-(-size // module.region) for size in self._shape)
-        return TokenBank(
-            (rows, columns), module.region // module.cell, module.dim, Path(self._folder.name)
-        )
+        return TokenBank(*_bank_size(self._module, self._shape), Path(self._folder.name))
 
     @torch.inference_mode()
     def _read(
@@ -204,6 +201,29 @@ class Contexts:
             for row, tokens in enumerate(self._module.context_pass(number, seen)):
                 check()
                 bank.put((row, 0), tokens[:, None])
+
+
+def bank_memory(network: Network, shape: tuple[int, ...], planes: int) -> int:
+    """Return what the banks of a run hold in memory at most, in bytes.
+
+    Parameters
+    ----------
+    network
+        One for which `has_context` holds.
+    shape
+        The size of a plane in pixels.
+    planes
+        How many of them there are.
+    """
+    module = context_module(network.module)
+    nbytes = bank_bytes(*_bank_size(module, shape)) if module.passes else 0
+    return nbytes * min(planes, _KEPT) if nbytes <= context_bank.IN_MEMORY_BYTES else 0
+
+
+def _bank_size(module: ContextModule, shape: tuple[int, ...]) -> tuple[tuple[int, int], int, int]:
+    """Return regions along each axis, tokens along the side of one, numbers of a token."""
+    rows, columns = (-(-size // module.region) for size in shape)
+    return (rows, columns), module.region // module.cell, module.dim
 
 
 def has_context(network: Network) -> bool:

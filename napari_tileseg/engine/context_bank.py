@@ -24,6 +24,11 @@ IN_MEMORY_BYTES = 64 * 2**20
 _LARGEST = float(np.finfo(np.float16).max)
 
 
+def bank_bytes(shape: tuple[int, int], side: int, dim: int) -> int:
+    """Return what a bank takes, in memory or on disk; for the parameters see `TokenBank`."""
+    return prod(shape) * side**2 * dim * np.dtype(np.float16).itemsize
+
+
 class TokenBank:
     """The tokens of a plane, region by region.
 
@@ -37,12 +42,18 @@ class TokenBank:
         How many numbers a token has.
     folder
         Where a file may be kept, if memory should not hold them all.
+
+    Attributes
+    ----------
+    nbytes
+        What it takes, in memory or on disk.
     """
 
     def __init__(self, shape: tuple[int, int], side: int, dim: int, folder: Path) -> None:
         self.shape = shape
         self._side = side
         self._full = (*shape, side**2, dim)
+        self.nbytes = bank_bytes(shape, side, dim)
         self._device = torch.device("cpu")
         self._path: Path | None = None
         self._values: NDArray[np.float16] | None = None
@@ -52,11 +63,6 @@ class TokenBank:
             self._path = folder / f"{uuid.uuid4().hex}.tokens"
             with _room_explained(self.nbytes), self._path.open("wb") as file:
                 file.truncate(self.nbytes)
-
-    @property
-    def nbytes(self) -> int:
-        """What it takes, in memory or on disk."""
-        return prod(self._full) * np.dtype(np.float16).itemsize
 
     def on(self, device: torch.device) -> TokenBank:
         """Hand tokens out on a device from now on; returns itself."""

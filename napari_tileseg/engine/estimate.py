@@ -12,7 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.amounts import duration, size_of, tile_size
-from napari_tileseg.engine.context import shown_network
+from napari_tileseg.engine.context import bank_memory, shown_network
 from napari_tileseg.engine.device import memory_errors_explained
 from napari_tileseg.engine.footprint import footprint
 from napari_tileseg.engine.frozen_norm import FrozenNorms
@@ -187,9 +187,12 @@ def memory_of(plan: Plan, source: Source, network: Network) -> int:
         width = min(plan.grid.axes[-1].size, section_width(plan.grid, outputs))
         waiting = carry_bytes(plan.grid, outputs, width)
         waiting += min(_WINDOWS, plan.n_tiles) * tile_px * _FLOAT_BYTES
+    banks = 0
+    if plan.mode is Mode.CONTEXT:
+        banks = bank_memory(network, source.spatial_shape, prod(plan.leading_shape))
     # a CPU holds the weights already
     weights = 0 if plan.device.type == "cpu" else forward.weights
-    return weights + forward.peak + merging + read + waiting
+    return weights + forward.peak + merging + read + waiting + banks
 
 
 def _seen_px(plan: Plan, network: Network) -> int:

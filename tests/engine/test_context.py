@@ -169,6 +169,19 @@ def test_what_context_costs_is_known_before_a_run(image, model):
     assert model.module.seen == []
 
 
+def test_the_memory_of_banks_is_known_before_a_run(image, model, monkeypatch):
+    def memory(planes):
+        source = Source(np.stack(planes * [image]), axes="ZYX")
+        plan = make_plan(source, model, RunSettings(tile=16, device="cpu"))
+        return estimate(plan, source, model, keeps_labels=False).memory_bytes
+
+    one, two, three = memory(1), memory(2), memory(3)
+    assert two - one == 4 * 6 * 16 * 2  # regions, tokens of each, two bytes for each
+    assert two == three
+    monkeypatch.setattr(context_bank, "IN_MEMORY_BYTES", 0)
+    assert memory(3) == one - (two - one)
+
+
 def test_the_first_pass_can_be_cancelled(image, model, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     source = Source(image)
