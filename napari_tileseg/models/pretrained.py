@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import CheckpointError
+from napari_tileseg.models import vgg16
 from napari_tileseg.models.libraries import import_smp
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
         return ""
     encoder: Any = module.encoder
     if weights == IMAGENET:
+        _require_width(encoder_name, encoder)
         try:
             given = _downloaded(encoder_name, encoder)
         except _NOT_THERE as error:
@@ -71,6 +73,16 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
         source = Path(weights)
     encoder.load_state_dict(_in_order(_read(source), encoder.state_dict(), source.name))
     return ""
+
+
+def _require_width(encoder_name: str, encoder: Any) -> None:
+    """Refuse before a download what would not fit: a VGG16 of our own has any width."""
+    width = len(next(encoder.parameters()))
+    if encoder_name == vgg16.NAME and width != vgg16.WIDTH:
+        raise CheckpointError(
+            f"There are '{IMAGENET}' weights of {encoder_name} for base_channels={vgg16.WIDTH}, "
+            f"not for {width}. Choose {vgg16.WIDTH}, or '{NONE}' for random weights."
+        )
 
 
 def _downloaded(encoder_name: str, encoder: Any) -> dict[str, torch.Tensor]:

@@ -59,7 +59,7 @@ class Family(Protocol):
 
     @property
     def has_encoder(self) -> bool:
-        """Whether it takes an encoder by name ("encoder_name"), and weights for it."""
+        """Whether it takes an encoder by name ("encoder_name"); others may have their own."""
 
 
 ARCHITECTURES: dict[str, Family] = {

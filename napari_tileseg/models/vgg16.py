@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "vgg16_bn"
-"""What libraries call it with batch normalisation; weights they offer fit 64 base channels."""
+"""What libraries call it with batch normalisation."""
+
+WIDTH = 64
+"""The base channels that the weights they offer are for."""
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """In each stage; from Simonyan and Zisserman (arXiv:1409.1556), table 1, column D."""
@@ -24,7 +27,7 @@ def widths(base_channels: int) -> list[int]:
 def encoder(in_channels: int, base_channels: int) -> nn.ModuleList:
     """Return the five stages without what pools between them.
 
-    With 64 channels its weights are those of `NAME` in torchvision, in the same order.
+    With `WIDTH` channels its weights are those of `NAME` in torchvision, in the same order.
     """
     before = [in_channels, *widths(base_channels)[:-1]]
     return nn.ModuleList(

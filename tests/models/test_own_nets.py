@@ -15,7 +15,7 @@ from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import Architecture, ModelSpec, default_classes
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io.checkpoints import load_model, save_model
-from napari_tileseg.models import registry
+from napari_tileseg.models import pretrained, registry
 from napari_tileseg.models.upsampling import upsampling_weights
 from napari_tileseg.settings import Mode, RunSettings
 from napari_tileseg.training.new_classes import with_classes
@@ -197,6 +197,13 @@ def test_weights_of_vgg16_do_not_fit_fewer_channels(tmp_path: Path) -> None:
     torch.save(make_layers(cfgs["D"], batch_norm=True).state_dict(), tmp_path / "vgg.pt")
     start = {"architecture": "segnet", "arguments": THIN, "encoder_weights": tmp_path / "vgg.pt"}
     with pytest.raises(CheckpointError, match="does not fit this encoder"):
+        new_network("m", ["a", "b"], ["grey"], **start)
+
+
+def test_nothing_is_downloaded_for_a_vgg16_of_another_width(monkeypatch) -> None:
+    monkeypatch.setattr(pretrained, "_downloaded", lambda *of: pytest.fail("downloaded"))
+    start = {"architecture": "fcn", "arguments": THIN, "encoder_weights": "imagenet"}
+    with pytest.raises(CheckpointError, match=r"base_channels=64, not for \d+\. Choose 64"):
         new_network("m", ["a", "b"], ["grey"], **start)
 
 
