@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_tileseg.viewer.tasks import Tasks
 
 RUNS = "napari-tileseg runs"
-"""Where a layer keeps, in its metadata, what its newest run was and what the one before."""
+"""Where a layer keeps, in its metadata, what its runs were that are still to be seen, the newest
+one first."""
 
 _PATIENCE_S = 30
 """A window that closes waits so long for a file that is being written, in seconds."""
@@ -57,15 +58,25 @@ class Exports:
         run = provenance(self._session)
         self._written.pop(results.front, None)
         for layer in results.layers:
-            before = layer.metadata.get(RUNS, ({},))[0]
-            layer.metadata = layer.metadata | {RUNS: (run, before)}
+            before = [one for one in layer.metadata.get(RUNS, ()) if _wish(one) != _wish(run)]
+            layer.metadata = layer.metadata | {RUNS: (run, *before)}
 
-    def end(self, results: Results, carried: Carried) -> None:
-        """Remember on the layers what the run that has ended really was."""
+    def end(self, results: Results, carried: Carried, *, complete: bool) -> None:
+        """Remember on the layers what the run that has ended really was.
+
+        Parameters
+        ----------
+        results
+            Where it was written.
+        carried
+            What it was.
+        complete
+            Whether all of the image is of it now, and nothing of earlier runs is left.
+        """
         for layer in results.layers:
-            run, before = layer.metadata.get(RUNS, ({}, {}))
+            run, *before = layer.metadata.get(RUNS, ({},))
             known = run | {"run": carried_out(carried)}
-            layer.metadata = layer.metadata | {RUNS: (known, before)}
+            layer.metadata = layer.metadata | {RUNS: (known, *([] if complete else before))}
 
     def export(self, results: Results, path: Path) -> None:
         """Write labels as they are shown now."""
@@ -124,13 +135,13 @@ def snapshot(results: Results) -> Snapshot:
         not np.array_equal(layer.result(), labels)
         for layer, labels in zip(results.layers, shown, strict=True)
     )
-    run, before = results.front.metadata.get(RUNS, ({}, {}))
+    run, *before = results.front.metadata.get(RUNS, ({},))
     corrected = any(layer.vouched.count for layer in results.layers)
     known = {**run, "corrected": corrected}
     return Snapshot(
         np.stack([one == 1 for one in shown]) if results.multilabel else shown[0],
         results.classes,
-        known | {"partly from an earlier run": before} if mixed else known,
+        known | {"partly from earlier runs": before} if mixed and before else known,
         mixed,
     )
 
@@ -148,6 +159,11 @@ def provenance(session: Session) -> dict[str, Any]:
         "settings": session.settings.changed(),
         "run": _plain(plan),
     }
+
+
+def _wish(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what was wanted of a run, without how it was done."""
+    return {name: value for name, value in run.items() if name != "run"}
 
 
 def carried_out(carried: Carried) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Run:
     results
         The layers that are written.
     on_end
-        Called when it has ended by itself, with what it was.
+        Called when it has ended, with what it was, and whether all of the image is of it now.
     doubts
         Where it is written down how sure the model is.
     portion
@@ -80,7 +80,7 @@ class Run:
         session: Session,
         image: Layer,
         results: Results,
-        on_end: Callable[[Carried], object],
+        on_end: Callable[[Carried, bool], object],
         doubts: DoubtMap,
         portion: Portion | None = None,
         after: jobs.Job | None = None,
@@ -173,10 +173,10 @@ class Run:
     def _on_patch(self, patch: Patch) -> None:
         self._survey_timer.stop()
         shown = patch if self._portion is None else self._portion.cut(patch)
-        if patch.doubt is not None:
-            self._doubts.add(patch.region, patch.doubt)
         if shown is not None:
             self._results.write(shown)
+            if shown.doubt is not None:
+                self._doubts.add(shown.region, shown.doubt)
             if shown.final:
                 self._seen.add(shown.region)
         self._tiles_done, self._tiles_total = patch.tiles_done, patch.tiles_total
@@ -203,7 +203,8 @@ class Run:
         self._bound.close()
         self._results.settle()
         self._tell()
-        self._on_end(self._carried)
+        complete = self._portion is None and isinstance(outcome, jobs.Finished)
+        self._on_end(self._carried, complete)
         if isinstance(outcome, jobs.Failed):
             self._session.fail(outcome.error)
         elif isinstance(outcome, jobs.Cancelled):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_tileseg.viewer.run import Carried
 
 
-_ONLY_VIEW = "Only what was on screen is segmented; Run does the rest as well."
+_ONLY_VIEW = "This run is for what was on screen at the click, and leaves the rest as it is."
 
 
 class Runs:
@@ -91,11 +91,16 @@ class Runs:
             self._session.tell(why_none(self._viewer, "The image is"), Severity.WARNING)
             return
         try:
-            results, said = target(self._viewer, self._session, image, self._chosen.results)
+            results, said = target(
+                self._viewer, self._session, image, self._chosen.results, only_view=only_view
+            )
         except TilesegError as error:
             self._session.report(error)
             return
         region = pixels_in_view(self._viewer, results.front) if only_view else None
+        if only_view and region is None:
+            self._session.tell(why_none(self._viewer, "The labels are"), Severity.WARNING)
+            return
         self._estimates.stop()
         self._run = Run(
             self._viewer,
@@ -114,8 +119,8 @@ class Runs:
         if said:
             self._session.tell(said)
 
-    def _on_ended(self, results: Results, carried: Carried) -> None:
-        self._exports.end(results, carried)
+    def _on_ended(self, results: Results, carried: Carried, complete: bool) -> None:
+        self._exports.end(results, carried, complete=complete)
         # what it says of a pixel is from before the run
         if self._viewer.mouse_over_canvas:
             self._viewer.update_status_from_cursor()

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 
 def target(
-    viewer: ViewerModel, session: Session, image: Image, before: Results | None
+    viewer: ViewerModel,
+    session: Session,
+    image: Image,
+    before: Results | None,
+    *,
+    only_view: bool = False,
 ) -> tuple[Results, str]:
     """Find or make the layers that the next run is written to, ready for it.
 
@@ -33,10 +38,12 @@ def target(
         Where, with which model, and what is segmented.
     before
         The layers of the last run.
+    only_view
+        Whether labels elsewhere stay as they are, so that they have to mean the same.
 
     Returns
     -------
-    The layers, and a sentence for the person if what they painted was left where it is.
+    The layers, and a sentence for the person if labels were left where they are.
 
     Raises
     ------
@@ -47,12 +54,13 @@ def target(
     assert session.network is not None
     shape = tuple(session.source.label_shape)
     _require_probabilities(viewer, session, image)
-    results = _usable(viewer, image, session.network, shape, before)
+    results = _usable(viewer, image, session.network, shape, before, only_same=only_view)
     if results is not None and results.means_the_same(session.network):
         session.keep_classes(results.classes)
     else:
         session.take_classes()
-    kept = before is not None and before is not results and before.is_vouched
+    painted = before is not None and before.is_vouched
+    kept = before is not None and before is not results and (painted or only_view)
     if results is None:
         label = PurePath(session.view.origin).stem if kept else ""
         results = make_results(viewer, session, image, label)
@@ -66,7 +74,8 @@ def target(
     if not kept or before is None:
         return results, ""
     return results, (
-        f"What you painted stays in '{before.front.name}'. "
+        f"{'What you painted stays' if painted else 'Other labels stay'} in "
+        f"'{before.front.name}'. "
         f"This run is written to '{results.front.name}'."
     )
 
@@ -77,6 +86,8 @@ def _usable(
     network: Network,
     shape: tuple[int, ...],
     before: Results | None,
+    *,
+    only_same: bool,
 ) -> Results | None:
     known = [] if before is None else [before]
     fitting = [
@@ -84,7 +95,8 @@ def _usable(
     ]
     same = [one for one in fitting if one.means_the_same(network)]
     # labels of other classes that nobody painted in are only free to use for the last run's
-    return next(iter(same + [one for one in known if one in fitting]), None)
+    others = [] if only_same else [one for one in known if one in fitting]
+    return next(iter(same + others), None)
 
 
 def _require_probabilities(viewer: ViewerModel, session: Session, image: Image) -> None:

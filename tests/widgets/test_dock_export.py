@@ -75,6 +75,25 @@ def test_after_a_cancelled_second_run_all_say_what_is_shown(viewer, finished, qt
     assert "first model" in notes(tmp_path / "button.ome.tif")
 
 
+def test_after_runs_for_the_view_all_models_are_named_until_a_full_run(
+    viewer, finished, qtbot, tmp_path
+):
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (40, 60), 20
+    for _ in range(2):
+        module = Gated()
+        module.let(10_000)
+        finished.session.set_model(gated_network(module), "second model")
+        finished.controller.run_view()
+        qtbot.waitUntil(lambda: not finished.session.view.busy, timeout=20_000)
+    export(finished, qtbot, tmp_path / "mixed.ome.tif")
+    told = notes(tmp_path / "mixed.ome.tif")
+    assert "first model" in told
+    assert told.count("second model") == 1
+    run(finished, qtbot, "second model")
+    export(finished, qtbot, tmp_path / "whole.ome.tif")
+    assert "first model" not in notes(tmp_path / "whole.ome.tif")
+
+
 def test_a_file_says_the_run_that_made_the_labels(viewer, finished, qtbot, tmp_path):
     finished.session.set_model(gated_network(), "another model")
     finished.session.set_settings(finished.session.settings.but(overlap=0.5))

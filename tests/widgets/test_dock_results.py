@@ -9,6 +9,7 @@ import pytest
 from gated import CLASSES, Gated, expected, gated_network
 from qtpy.QtWidgets import QLabel
 
+from napari_tileseg.engine.spec import NOT_COMPUTED
 from napari_tileseg.session import State
 from napari_tileseg.settings import Mode
 from napari_tileseg.viewer.jobs import Job
@@ -75,6 +76,21 @@ def test_another_model_reuses_a_layer_in_which_nobody_painted(finished, viewer, 
     run(finished, qtbot)
     (layer,) = ours(viewer)
     assert layer.classes == CLASSES[:2]
+
+
+def test_what_is_on_screen_is_not_mixed_with_labels_of_other_classes(finished, viewer, qtbot):
+    (layer,) = ours(viewer)
+    before = layer.data.copy()
+    finished.session.set_model(network(Two(), classes=CLASSES[:2]), "/models/two.safetensors")
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (40, 60), 20
+    finished.controller.run_view()
+    qtbot.waitUntil(lambda: not finished.session.view.busy, timeout=20_000)
+    assert [one.name for one in ours(viewer)] == ["slide · labels", "slide · two · labels"]
+    assert layer.classes == CLASSES
+    np.testing.assert_array_equal(layer.data, before)
+    other = ours(viewer)[1].data
+    assert 0 < (other != NOT_COMPUTED).sum() < other.size
+    assert "Other labels stay in 'slide · labels'" in finished.session.view.notice.text
 
 
 def test_a_dock_that_is_opened_again_goes_on_with_the_same_layer(finished, viewer, image, qtbot):
