@@ -29,14 +29,22 @@ class DoubtMap:
         Of the labels.
     step
         Every how many pixels doubt is told, on the last two axes.
+
+    Attributes
+    ----------
+    labels_shape
+        Of the labels.
+    shape
+        How many cells there are on each axis.
     """
 
     def __init__(self, shape: Sequence[int], step: int) -> None:
-        cells = (*shape[:-2], *(-(-size // CELL_PX) for size in shape[-2:]))
+        self.labels_shape = tuple(shape)
+        self.shape = (*shape[:-2], *(-(-size // CELL_PX) for size in shape[-2:]))
         self._step = step
-        self._sums = np.zeros(cells, np.float32)
-        self._counts = np.zeros(cells, np.uint16)
-        self._runs = np.zeros(cells, np.uint16)
+        self._sums = np.zeros(self.shape, np.float32)
+        self._counts = np.zeros(self.shape, np.uint16)
+        self._runs = np.zeros(self.shape, np.uint16)
         self._run = 0
 
     def restart(self) -> None:
@@ -76,17 +84,13 @@ class DoubtMap:
         self._sums[at] += sums
         self._counts[at] += counts.astype(np.uint16)
 
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """The mean doubt of each cell, 0 where nothing is known."""
-        means: NDArray[np.float32] = np.divide(self._sums, np.maximum(self._counts, 1))
-        return means.astype(np.float32)
-
-    def worst(self, closed: NDArray[np.bool_]) -> Region | None:
+    def worst(self, settled: NDArray[np.bool_], closed: NDArray[np.bool_]) -> Region | None:
         """Return the place with the most doubt; None if there is none left.
 
         Parameters
         ----------
+        settled
+            (*cells) bool: cells whose doubt does not count any more.
         closed
             (*cells) bool: cells that no place may contain.
 
@@ -95,29 +99,36 @@ class DoubtMap:
         A square of `PLACE_CELLS` cells on each side on one plane, in pixels of the labels, or what
         fits into a smaller image. It may reach beyond the border of the image by part of a cell.
         """
-        side = tuple(min(PLACE_CELLS, size) for size in self._sums.shape[-2:])
-        mean, shut = _windows(self.mean, side), _windows(closed.astype(np.float32), side)
-        mean = np.where(shut > 0, 0, mean)
-        best = np.unravel_index(int(mean.argmax()), mean.shape)
-        if mean[best] <= 0:
+        side = tuple(min(PLACE_CELLS, size) for size in self.shape[-2:])
+        most, found = 0.0, None
+        for plane in np.ndindex(*self.shape[:-2]):
+            if not self._counts[plane].any():
+                continue
+            counts = np.where(settled[plane], 0, self.mean(plane))
+            open_ = _windows(closed[plane].astype(np.float32), side) == 0
+            windows = np.where(open_, _windows(counts, side), 0)
+            corner = np.unravel_index(int(windows.argmax()), windows.shape)
+            if windows[corner] > most:
+                most, found = float(windows[corner]), (plane, corner)
+        if found is None:
             return None
-        leading = (slice(int(index), int(index) + 1) for index in best[:-2])
+        plane, corner = found
         square = (
             slice(int(first) * CELL_PX, (int(first) + count) * CELL_PX)
-            for first, count in zip(best[-2:], side, strict=True)
+            for first, count in zip(corner, side, strict=True)
         )
-        return (*leading, *square)
+        return (*(slice(index, index + 1) for index in plane), *square)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many cells there are on each axis."""
-        return self._sums.shape
+    def mean(self, plane: tuple[int, ...] = ()) -> NDArray[np.float32]:
+        """Return the mean doubt of each cell of a plane, 0 where nothing is known."""
+        means: NDArray[np.float32] = self._sums[plane] / np.maximum(self._counts[plane], 1)
+        return means.astype(np.float32)
 
 
 def _windows(cells: NDArray[np.float32], side: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the mean of each window of `side` cells on the last two axes."""
+    """Return the mean of each window of `side` cells."""
     found: NDArray[Any] = cells.astype(np.float64)
-    for axis, count in zip((-2, -1), side, strict=True):
+    for axis, count in enumerate(side):
         sums = np.cumsum(np.moveaxis(found, axis, -1), axis=-1)
         sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
         found = np.moveaxis((sums[..., count:] - sums[..., :-count]) / count, -1, axis)

@@ -17,7 +17,7 @@ STEP_PX = 8
 
 
 def margins(network: Network, evidence: torch.Tensor) -> torch.Tensor:
-    """Return how far each decision is from going the other way, in probability.
+    """Return how far each decision is from a tie, as a difference of two probabilities.
 
     Parameters
     ----------
@@ -31,10 +31,9 @@ def margins(network: Network, evidence: torch.Tensor) -> torch.Tensor:
     (*spatial), for a multilabel model (classes, *spatial).
     """
     sure = network.probabilities(evidence)
-    if network.spec.task is Task.MULTILABEL:
-        return (sure - network.spec.threshold).abs()
-    highest = sure.topk(2, dim=0).values
-    return highest[0] - highest[1]
+    if network.spec.task is Task.MULTICLASS:
+        return _ahead(sure)
+    return 2 * (_yes(network, sure) - network.spec.threshold).abs()
 
 
 def doubt(network: Network, evidence: torch.Tensor, box: Box, unit: float = 1.0) -> torch.Tensor:
@@ -54,10 +53,42 @@ def doubt(network: Network, evidence: torch.Tensor, box: Box, unit: float = 1.0)
     Returns
     -------
     (*middle, rows, columns) float32, 0 for sure to 1 for a tie, at the pixels of the box whose
-    row and column in the image are multiples of `STEP_PX`.
+    row and column in the image are multiples of `STEP_PX`. Of several labels the least sure one
+    counts.
     """
     few: tuple[Any, ...] = tuple(slice(-at.start % STEP_PX, None, STEP_PX) for at in box[-2:])
-    left = margins(network, evidence[..., few[0], few[1]].float() / unit)
-    if network.spec.task is Task.MULTILABEL:
-        left = left.amin(0) / max(network.spec.threshold, 1 - network.spec.threshold)
-    return 1 - left
+    sure = network.probabilities(evidence[..., few[0], few[1]].float() / unit)
+    if network.spec.task is Task.MULTICLASS:
+        return 1 - _ahead(sure)
+    threshold = network.spec.threshold
+    off = _yes(network, sure) - threshold
+    left = 1 - off.clamp(min=0) / (1 - threshold) + off.clamp(max=0) / threshold
+    return left.amax(0) if network.spec.task is Task.MULTILABEL else left
+
+
+def told_within(inner: Box, outer: Box) -> tuple[slice, ...]:
+    """Return where the doubt of a box lies in the doubt of another box around it."""
+    middle = (
+        slice(at.start - whole.start, at.stop - whole.start)
+        for at, whole in zip(inner[:-2], outer[:-2], strict=True)
+    )
+    few = (
+        slice(_told_before(at.start, whole), _told_before(at.stop, whole))
+        for at, whole in zip(inner[-2:], outer[-2:], strict=True)
+    )
+    return (*middle, *few)
+
+
+def _told_before(end: int, whole: slice) -> int:
+    return int(-(-end // STEP_PX) - -(-whole.start // STEP_PX))
+
+
+def _ahead(sure: torch.Tensor) -> torch.Tensor:
+    """Return how far the best class is ahead of the next."""
+    highest = sure.topk(2, dim=0).values
+    return highest[0] - highest[1]
+
+
+def _yes(network: Network, sure: torch.Tensor) -> torch.Tensor:
+    """Return what is compared with the threshold."""
+    return sure if network.spec.task is Task.MULTILABEL else sure[-1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tileseg.engine.doubt import doubt
+from napari_tileseg.engine.doubt import doubt, told_within
 from napari_tileseg.engine.spec import Task
 from napari_tileseg.engine.transfer import Landing
 
@@ -143,6 +143,10 @@ class Patches:
         if self._probabilities:
             sure = np.zeros((classes, *shape), np.float32)
             sure[0] = not several
+        unsure = None
+        if self._doubts:
+            told = told_within(box, box)
+            unsure = np.zeros([1] * len(plane) + [at.stop - at.start for at in told], np.float32)
         return Patch(
             region=_region(plane, box),
             labels=np.zeros((*several, *shape), bool if several else np.uint8),
@@ -150,6 +154,7 @@ class Patches:
             tiles_done=self._done,
             tiles_total=self._total,
             probabilities=sure,
+            doubt=unsure,
         )
 
     def _pieces(self, plane: tuple[int, ...], tile: Tile, merged: Merged) -> Iterator[_Piece]:

@@ -60,18 +60,18 @@ class TeachSettings(LossSettings):
     layers: Layers | None = knob(
         None,
         "Layers",
-        "Which weights may change; automatic suits what is to be learnt.",
-        automatic="to suit",
+        "Which weights may change; automatic goes by what is to be learnt.",
+        automatic="by the goal",
         advanced=True,
     )
     learning_rate: float | None = knob(
         None,
         "Learning rate",
         "How far one step goes, at its highest, in the last layer; less far in those before it. "
-        "Automatic suits what is to be learnt.",
+        "Automatic goes by what is to be learnt.",
         minimum=1e-7,
         maximum=1.0,
-        automatic="to suit",
+        automatic="by the goal",
         advanced=True,
     )
     anchor: float = knob(
@@ -90,12 +90,12 @@ class TeachSettings(LossSettings):
     patch: int | None = knob(
         None,
         "Patch",
-        "The size of the pieces the network learns from; larger where the model reads more.",
+        "The size of the pieces the network learns from; smaller for a model of smaller tiles.",
         unit="px",
         minimum=32,
         maximum=4096,
         step=32,
-        automatic="256 px",
+        automatic="up to 256 px",
         advanced=True,
     )
     augmentation: float = knob(

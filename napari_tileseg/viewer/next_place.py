@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from napari_tileseg.viewer.layers import SegmentationLabels
     from napari_tileseg.viewer.results import Results
 
+    Cells = NDArray[np.bool_]
+
 _HERE = "Here the model is least sure. Correct what is wrong, then mark it as reviewed."
 _AGAIN = "All places were shown; these are the first ones again."
-_NOTHING = "Run first: where the model is unsure is found out while it segments."
+_NOWHERE = "The model is sure of everything that nobody has reviewed yet."
+_RUN_FIRST = "Run first: where the model is unsure is found out while it segments."
 
 
 class NextPlace:
@@ -52,7 +55,7 @@ class NextPlace:
 
         front = results.front
         known = self._doubts.get(front)
-        if known is None:
+        if known is None or known.labels_shape != front.data.shape:
             known = self._doubts[front] = DoubtMap(front.data.shape, STEP_PX)
         known.restart()
         self._shown = []
@@ -62,26 +65,39 @@ class NextPlace:
         """Look at the place where the model is least sure, of those not reviewed or shown yet."""
         results = self._results
         known = None if results is None else self._doubts.get(results.front)
-        if results is None or known is None:
-            self._session.tell(_NOTHING, Severity.WARNING)
+        if results is None or known is None or known.labels_shape != results.front.data.shape:
+            self._session.tell(_RUN_FIRST, Severity.WARNING)
             return
-        reviewed = results.front.freeze().reviewed_boxes()
-        place, said = known.worst(_closed(known, [*reviewed, *self._shown])), _HERE
-        if place is None and self._shown:
-            self._shown = []
-            place, said = known.worst(_closed(known, reviewed)), _AGAIN
-        if place is None:
-            self._session.tell(_NOTHING, Severity.WARNING)
-            return
-        self._shown.append(place)
-        look_at(self._viewer, results.front, place, near=True)
+        place, said = self._find(known, _reviewed(known, results.front))
+        if place is not None:
+            self._shown.append(place)
+            look_at(self._viewer, results.front, place, near=True)
         self._session.tell(said)
 
+    def _find(self, known: DoubtMap, reviewed: Cells) -> tuple[Region | None, str]:
+        # planes beside one another are much alike, so another square is worth more at first
+        for elsewhere in (True, False):
+            place = known.worst(reviewed, _closed(known, self._shown, on_all_planes=elsewhere))
+            if place is not None:
+                return place, _HERE
+        if not self._shown:
+            return None, _NOWHERE
+        self._shown = []
+        place = known.worst(reviewed, np.zeros(known.shape, bool))
+        return place, _NOWHERE if place is None else _AGAIN
 
-def _closed(known: DoubtMap, boxes: list[Region]) -> NDArray[np.bool_]:
-    """Return the cells that some boxes touch."""
+
+def _reviewed(known: DoubtMap, layer: SegmentationLabels) -> Cells:
+    everything = tuple(slice(0, size) for size in known.labels_shape)
+    steps = (1,) * (len(everything) - 2) + (CELL_PX, CELL_PX)
+    return layer.reviewed.cells(everything, steps)
+
+
+def _closed(known: DoubtMap, places: list[Region], *, on_all_planes: bool) -> Cells:
+    """Return the cells of some places, on the planes where those are or on all."""
     closed = np.zeros(known.shape, bool)
-    for box in boxes:
-        cells = (slice(at.start // CELL_PX, -(-at.stop // CELL_PX)) for at in box[-2:])
-        closed[(*box[:-2], *cells)] = True
+    for place in places:
+        planes = (...,) if on_all_planes else place[:-2]
+        cells = (slice(at.start // CELL_PX, -(-at.stop // CELL_PX)) for at in place[-2:])
+        closed[(*planes, *cells)] = True
     return closed

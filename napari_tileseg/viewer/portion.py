@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg.annotation.sparse import overlap, relative
+from napari_tileseg.engine.doubt import told_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,9 @@ class Portion:
             return None
         here: tuple[Any, ...] = (..., *relative(inner, patch.region))
         more = None if patch.probabilities is None else patch.probabilities[here]
+        unsure = patch.doubt
+        if unsure is not None:
+            unsure = unsure[told_within(inner, patch.region)]
         return replace(
-            patch, region=inner, labels=patch.labels[here], probabilities=more, doubt=None
+            patch, region=inner, labels=patch.labels[here], probabilities=more, doubt=unsure
         )

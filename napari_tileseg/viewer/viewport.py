@@ -118,9 +118,9 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region, *, near: bool = F
     viewer.dims.point = tuple(world)
     camera.center = tuple(world[displayed])
     if near and len(displayed) == 2:
-        ends = [[axis.start - 0.5 for axis in region], [axis.stop - 0.5 for axis in region]]
-        low, high = (np.asarray(to_world(viewer, layer, end))[displayed] for end in ends)
-        size = np.maximum(np.abs(high - low), _EPSILON)
+        ends = product(*((axis.start - 0.5, axis.stop - 0.5) for axis in region))
+        corners = [np.asarray(to_world(viewer, layer, end))[displayed] for end in ends]
+        size = np.maximum(np.ptp(corners, axis=0), _EPSILON)
         camera.zoom = float(_FILLED * (np.array(viewer.canvas.size) / size).min())
 
 

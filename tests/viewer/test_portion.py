@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_tileseg.engine.doubt import STEP_PX
 from napari_tileseg.engine.plan import make_plan
 from napari_tileseg.engine.predict import predict, stream_plan
 from napari_tileseg.engine.source import Source
@@ -35,6 +36,28 @@ def cut_run(image, model, settings, box, **axes):
         if inner is not None:
             found[inner.region] = inner.labels
     return found, asked, plan.n_tiles
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_a_part_tells_the_doubt_of_its_own_pixels_only(box):
+    image = np.random.default_rng(0).integers(0, 255, (190, 210), np.uint8)
+    model, settings = network(Ramp(3), outputs=3), RunSettings(tile=64, blend="gaussian")
+    source = Source(image)
+    plan = make_plan(source, model, settings)
+    whole, found = np.full((2, *image.shape), np.nan)
+    for patch in stream_plan(plan, source, model, provisional=False, doubts=True):
+        for told, one in ((whole, patch), (found, Portion(box).cut(patch))):
+            if one is not None:
+                rows, columns = (
+                    [at for at in range(part.start, part.stop) if at % STEP_PX == 0]
+                    for part in one.region
+                )
+                told[np.ix_(rows, columns)] = one.doubt
+    outside = np.ones(image.shape, bool)
+    outside[box] = False
+    assert np.isnan(found[outside]).all()
+    np.testing.assert_array_equal(found[box], whole[box])
+    assert np.isfinite(found).any()
 
 
 @pytest.mark.parametrize("box", BOXES)

@@ -9,7 +9,13 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_tileseg.viewer.viewport import Viewport, ViewportWatcher, visible_region
+from napari_tileseg.viewer.viewport import (
+    Viewport,
+    ViewportWatcher,
+    look_at,
+    to_world,
+    visible_region,
+)
 
 NO_SCREEN = sys.platform == "linux" and (
     not os.environ.get("DISPLAY") or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
@@ -50,6 +56,29 @@ def test_scale_and_translation_of_the_layer_are_undone():
     layer = _labels(scale=(0.5, 0.25), translate=(100, -10))
     viewer = _viewer(layer, centre=(150, 15), zoom=4)
     _close(visible_region(viewer, layer), (100, 100), (25, 100))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": (0.5, 0.25), "translate": (100, -10)},
+        {"rotate": 45},
+        {"rotate": 30, "scale": (3, 1)},
+        {"shear": [0.7]},
+    ],
+)
+def test_a_place_that_is_looked_at_fills_the_canvas_and_lies_inside(options):
+    layer = _labels(**options)
+    viewer = _viewer(layer, centre=(0, 0), zoom=1, canvas=(300, 500))
+    place = (slice(100, 164), slice(50, 114))
+    look_at(viewer, layer, place, near=True)
+    ends = [(row, column) for row in (99.5, 163.5) for column in (49.5, 113.5)]
+    corners = np.array([to_world(viewer, layer, end) for end in ends])
+    on_canvas = np.abs(corners - viewer.scene.camera.center[-2:]) * viewer.scene.camera.zoom
+    share = (on_canvas.max(axis=0) / (150, 250)).max()
+    assert share == pytest.approx(0.8)
+    _close(visible_region(viewer, layer), (131.5, 81.5), visible_region(viewer, layer).extent)
 
 
 def test_a_layer_turned_by_a_quarter_has_its_sides_exchanged():
