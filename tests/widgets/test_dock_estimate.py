@@ -98,7 +98,7 @@ def test_what_the_run_took_is_told_and_kept_with_the_labels(viewer, ready, qtbot
     qtbot.waitUntil(lambda: ready.session.view.state is State.FINISHED, timeout=20_000)
     assert "tiles/s; network" in said_by(ready.run_panel._report)
     labels = next(layer for layer in viewer.layers if layer.name == "slide · labels")
-    run, _ = labels.metadata["napari-tileseg runs"]
+    (run,) = labels.metadata["napari-tileseg runs"]
     assert run["run"]["mode"] == "blend"
     assert run["run"]["precision"] == "fp32"
     assert 0 <= run["run"]["tile mismatch"] <= 1

@@ -93,7 +93,7 @@ def test_only_this_view_segments_what_is_on_screen_and_leaves_the_rest(
     np.testing.assert_array_equal(layer.data[seen], expected(image)[seen])
     assert not layer.data[outside].any()
     assert module.begun - asked < asked / 2
-    assert "Only what was on screen" in ready.session.view.notice.text
+    assert "what was on screen" in ready.session.view.notice.text
     assert ready.run_panel.run_view.isVisible()
 
 
