@@ -12,7 +12,7 @@ from napari_tileseg.annotation.places import Place, places
 from napari_tileseg.annotation.sparse import Region, bounding, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_tileseg.annotation.vouchings import Vouchings
     from napari_tileseg.engine.spec import ModelSpec
@@ -27,6 +27,9 @@ _HELD = 0.25
 """The share of the places that is kept back."""
 
 _OVERLAP = 0.25
+
+_GAP_PLANES = 2
+"""Planes of a stack so near to what is judged by show nearly the same, and are not learnt from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +110,12 @@ def split(vouchings: Sequence[Vouchings], gap: int, seed: int = 0) -> Split:
         Which of several places that would do.
     """
     plan = _planned(vouchings, gap, seed)
-    train, held = [], []
+    held = []
     for index, one in enumerate(vouchings):
         boxes = [box for which, some in plan.chosen if which == index for box in some]
-        kept = one.judged_in(boxes)
-        held.append(kept)
-        train.append(one.without(_grown(box, gap) for box in boxes) if boxes else one)
-    return Split(tuple(train), tuple(held), plan.regions, len(plan.chosen), plan.missing)
+        held.append(one.judged_in(boxes))
+    train = tuple(_training(plan, vouchings, gap))
+    return Split(train, tuple(held), plan.regions, len(plan.chosen), plan.missing)
 
 
 def readiness(vouchings: Sequence[Vouchings], gap: int) -> Readiness:
@@ -143,7 +145,8 @@ def _planned(vouchings: Sequence[Vouchings], gap: int, seed: int) -> _Plan:
         return _Plan(0, missing="mark two regions as reviewed")
     chance = random.Random(seed)
     if len(found) == 1:
-        return _cut(*found[0], gap, chance)
+        index, place = found[0]
+        return _checked(_cut(index, vouchings[index], place, gap, chance), vouchings, gap)
     wanted = max(1, round(_HELD * len(found)))
     most = sum(one.count for one in vouchings) // 2
     chosen: list[_Found] = []
@@ -155,7 +158,22 @@ def _planned(vouchings: Sequence[Vouchings], gap: int, seed: int) -> _Plan:
             chosen.append(min(good, key=lambda one: (*_badness(one, left), chance.random())))
     if not chosen:
         return _Plan(len(found), missing=_too_little(found))
-    return _Plan(len(found), tuple((index, place.boxes) for index, place in chosen))
+    plan = _Plan(len(found), tuple((index, place.boxes) for index, place in chosen))
+    return _checked(plan, vouchings, gap)
+
+
+def _checked(plan: _Plan, vouchings: Sequence[Vouchings], gap: int) -> _Plan:
+    """Return a plan that holds nothing out if nothing would be left to learn from."""
+    if not plan.chosen or any(one.count for one in _training(plan, vouchings, gap)):
+        return plan
+    return _Plan(plan.regions, missing=f"review another region, {gap} px or more away")
+
+
+def _training(plan: _Plan, vouchings: Sequence[Vouchings], gap: int) -> Iterator[Vouchings]:
+    """Yield what is learnt from, image by image."""
+    for index, one in enumerate(vouchings):
+        boxes = [box for which, some in plan.chosen if which == index for box in some]
+        yield one.without(_grown(box, gap) for box in boxes) if boxes else one
 
 
 def _can_judge(place: Place) -> bool:
@@ -174,24 +192,27 @@ def _badness(one: _Found, left: Sequence[_Found]) -> tuple[int, int]:
     return len(one[1].classes - others), -len(one[1].classes)
 
 
-def _cut(index: int, place: Place, gap: int, chance: random.Random) -> _Plan:
+def _cut(index: int, vouchings: Vouchings, place: Place, gap: int, chance: random.Random) -> _Plan:
     """Hold out a third of the only place, at one of the ends of its longer side."""
     box = bounding(place.boxes)
     axis = len(box) - 2 + int(np.argmax(shape_of(box)[-2:]))
     length = box[axis].stop - box[axis].start
     held = (length - gap) // 3
-    enough = held >= _LEAST_SIDE and place.pixels // 3 >= LEAST_PX and len(place.classes) >= 2
-    if not enough:
-        return _Plan(1, missing="review a second region")
-    first = chance.random() < 0.5
-    part = (
-        slice(box[axis].start, box[axis].start + held)
-        if first
-        else slice(box[axis].stop - held, box[axis].stop)
-    )
-    end = (*box[:axis], part, *box[axis + 1 :])
-    return _Plan(1, ((index, (end,)),), cut=True)
+    parts = [
+        slice(box[axis].start, box[axis].start + held),
+        slice(box[axis].stop - held, box[axis].stop),
+    ]
+    if chance.random() >= 0.5:
+        parts.reverse()
+    for part in parts if held >= _LEAST_SIDE else []:
+        end = (*box[:axis], part, *box[axis + 1 :])
+        inside = places(vouchings.judged_in([end]))
+        classes = {label for one in inside for label in one.classes}
+        if sum(one.pixels for one in inside) >= LEAST_PX and len(classes) >= 2:
+            return _Plan(1, ((index, (end,)),), cut=True)
+    return _Plan(1, missing="review a second region")
 
 
 def _grown(box: Region, gap: int) -> Region:
-    return (*box[:-2], *(slice(axis.start - gap, axis.stop + gap) for axis in box[-2:]))
+    planes = (slice(at.start - _GAP_PLANES, at.stop + _GAP_PLANES) for at in box[:-2])
+    return (*planes, *(slice(axis.start - gap, axis.stop + gap) for axis in box[-2:]))

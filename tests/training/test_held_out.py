@@ -73,6 +73,49 @@ def test_of_a_single_long_region_a_third_is_held_out_beyond_a_gap() -> None:
     assert between == GAP
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("objects_at", ["left", "right"])
+def test_of_a_single_region_the_end_is_held_out_in_which_classes_meet(
+    seed: int, objects_at: str
+) -> None:
+    given = (slice(0, 150), slice(100, 700))
+    labels, seen = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, bool)
+    seen[given] = True
+    ends = {"left": slice(100, 250), "right": slice(550, 700)}
+    labels[:80, ends[objects_at]] = 1
+    found = split([Vouchings.of(labels, seen, seen)], GAP, seed)
+    held = found.held_out[0].labels(EVERYWHERE)
+    assert set(np.unique(held)) == {0, 1, 255}
+    labels[:] = 0
+    assert split([Vouchings.of(labels, seen, seen)], GAP, seed).missing == "review a second region"
+
+
+def test_what_would_leave_nothing_to_learn_from_is_not_held_out() -> None:
+    near = ((slice(0, 90), slice(0, 90)), (slice(0, 90), slice(140, 230)))
+    given = _vouchings(*near)
+    assert split([given], 10).n_held_out == 1
+    found = split([given], 200)
+    assert found.n_held_out == 0
+    assert found.train[0].count == given.count
+    assert "another region, 200 px or more away" in found.missing
+    assert not readiness([given], 200).can_prove
+
+
+def test_planes_beside_what_is_judged_by_are_not_learnt_from() -> None:
+    shape = (12, 300, 300)
+    labels = np.broadcast_to(np.indices(shape[1:]).sum(0) // 10 % 2, shape).astype(np.uint8)
+    seen = np.zeros(shape, bool)
+    seen[3:6, :100, :100] = True
+    seen[9, :100, :100] = True
+    everything = tuple(slice(0, size) for size in shape)
+    for seed in range(6):
+        found = split([Vouchings.of(labels, seen, seen)], GAP, seed)
+        held = (found.held_out[0].labels(everything) != 255).any((1, 2))
+        learnt = (found.train[0].labels(everything) != 255).any((1, 2))
+        apart = np.abs(np.flatnonzero(held)[:, None] - np.flatnonzero(learnt)[None])
+        assert apart.min() > 2
+
+
 @pytest.mark.parametrize(
     ("boxes", "advice"),
     [
