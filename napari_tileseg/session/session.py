@@ -72,11 +72,14 @@ class Session(Knowledge):
             self.tell("Cancel the run before choosing another model.", Severity.WARNING)
             return
         self.network = network
+        spec, before = None if network is None else network.spec, self._wanted.spec
+        alike = spec is not None and before is not None and spec.channels == before.channels
         self._reset(
-            spec=None if network is None else network.spec,
+            spec=spec,
             origin=origin,
             loading="",
-            settings=self.settings.but(channels=None),
+            # a version of the same model reads the channels that were chosen for it
+            settings=self.settings if alike else self.settings.but(channels=None),
             # labels that are there keep their classes until another run replaces them
             **({} if self._wanted.has_labels else self._fresh_classes(network)),
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_tileseg.engine.network import Network
     from napari_tileseg.session import Session, View
     from napari_tileseg.viewer.chosen import Chosen
     from napari_tileseg.viewer.models import Models
@@ -50,7 +51,7 @@ class History:
         self.versions = Versions()
         self.versions.changed.connect(self._list)
         self._kept: dict[int, WeakKeyDictionary[Image, Keepsake]] = {}
-        self._to_run = False
+        self._to_run: Network | None = None
         session.changed.connect(self._on_changed)
         session.planned.connect(self._on_planned)
 
@@ -64,6 +65,8 @@ class History:
 
     def _on_changed(self, view: View) -> None:
         network, active = self._session.network, self.versions.active
+        if network is not self._to_run:
+            self._to_run = None
         if network is not (None if active is None else active.network):
             self.versions.follow(network, view.origin)
 
@@ -114,14 +117,14 @@ class History:
     def _run(self) -> None:
         """Compute the labels of the chosen image, as soon as there is a plan."""
         if self._session.needs_measuring:
-            self._to_run = True
+            self._to_run = self._session.network
             self._models.measure_if_needed()
         elif self._session.view.can_run:
             self._runs.start()
 
     def _on_planned(self, plan: object) -> None:
-        if plan is not None and self._to_run:
-            self._to_run = False
+        if plan is not None and self._to_run is self._session.network is not None:
+            self._to_run = None
             self._runs.start()
 
     def save(self, path: str) -> None:

@@ -83,6 +83,16 @@ def test_a_misfit_says_which_channels_and_offers_a_choice(session: Session) -> N
     assert session.view.state is State.READY
 
 
+def test_a_version_of_the_same_model_keeps_the_channels_that_were_chosen(session: Session) -> None:
+    session.set_image(*image((3, 64, 96)))
+    session.set_model(network(("red", "green", "blue")), "stub")
+    session.set_settings(RunSettings(channels=(2, 1, 0)))
+    session.set_model(network(("red", "green", "blue")), "stub · taught 1")
+    assert session.settings.channels == (2, 1, 0)
+    session.set_model(network(), "another")
+    assert session.settings.channels is None
+
+
 def test_channels_that_go_without_saying_are_not_asked_for(session: Session) -> None:
     session.set_image(*image((64, 96, 3), rgb=True))
     session.set_model(network(("red", "green", "blue")), "stub")
