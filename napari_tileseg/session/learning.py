@@ -70,7 +70,7 @@ class Learning:
 
     def advance(self, report: TeachReport) -> None:
         """Take over what one step has come to."""
-        dice = None if report.held_out is None else _number(report.held_out.mean_dice)
+        dice = None if report.held_out is None else _number(report.held_out.dice_of_true)
         point = Point(report.seconds, _number(report.loss), dice)
         points = self.known.points
         if point.loss is not None or point.dice is not None:
@@ -116,14 +116,15 @@ def finding_of(verdict: Verdict, *, early: bool = False) -> Finding:
     before, after = verdict.before, verdict.after
     if before is None or after is None:
         return Finding(verdict.outcome.value, verdict.sentence, early=early)
+    # the model in use may know more classes than the labels have
     each = zip(
         verdict.candidate.classes,
         zip(before.dice, after.dice, strict=True),
         zip(before.iou, after.iou, strict=True),
-        strict=True,
+        strict=False,
     )
     rows = tuple(ClassFigures(c.name, c.colour, _pair(dice), _pair(iou)) for c, dice, iou in each)
-    mean = (before.mean_dice, after.mean_dice)
+    mean = (before.dice_of_true, after.dice_of_true)
     return Finding(verdict.outcome.value, verdict.sentence, mean, rows, early)
 
 

@@ -67,9 +67,10 @@ class Budget:
         step
             So many are over.
         started, now
-            In seconds since the time counts; before the first step there is other work to do.
+            In seconds since the time counts; before the first step there is other work to do,
+            but half of the time is for learning however long that takes.
         """
-        time_used = (now - started) / max(self.seconds - started, 1.0)
+        time_used = (now - started) / max(self.seconds - started, self.seconds / 2)
         return min(max(step / self.steps, time_used), 1.0)
 
     def epoch(self, step: int) -> int:

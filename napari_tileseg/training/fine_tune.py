@@ -15,7 +15,7 @@ from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
 from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.lessons import check_lessons
-from napari_tileseg.training.new_classes import brings_new, with_classes
+from napari_tileseg.training.new_classes import became, brings_new, with_classes
 from napari_tileseg.training.proof import judge, verdict
 from napari_tileseg.training.pupil import Pupil, patch_size
 
@@ -74,6 +74,7 @@ def fine_tune(
     active: Network | None = None,
     classes: Sequence[ClassInfo] | None = None,
     meaning: Sequence[int] | None = None,
+    base_meaning: Sequence[int] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Generator[TeachReport, None, None]:
     """Teach a copy of a network what a person vouched for, and prove whether it helped.
@@ -92,10 +93,11 @@ def fine_tune(
         What to learn, time and so on.
     active
         The model in use, which the new one has to beat; None if it is `network`.
-    classes, meaning
-        The classes of the labels, if they are no longer those of the model in use, and which
-        one each class of it has become; see `with_classes`. A class that is new is no detail:
-        to learn it the whole model may change, whatever the settings say.
+    classes, meaning, base_meaning
+        The classes of the labels, if they are no longer those of the model in use; which one
+        each class of that has become, and each class of `network`; see `with_classes`. A class
+        that is new is no detail: to learn it the whole model may change, whatever the settings
+        say.
     should_stop
         Asked after every step whether that was enough; what was learnt by then is judged.
 
@@ -118,10 +120,13 @@ def fine_tune(
     start = active if settings.go_on else network
     require_learnable(start)
     if classes is not None:
-        became = meaning if start is active else None
-        if brings_new(start, classes, became):
+        if active is network:
+            base_meaning = meaning
+        start_meaning = meaning if start is active else base_meaning
+        if brings_new(start, classes, start_meaning):
             settings = settings.but(what=What.WHOLE_MODEL)
-        start = with_classes(start, classes, became)
+        start = with_classes(start, classes, start_meaning)
+        meaning = became(active.classes, classes, meaning)
     _check(start, lessons, settings)
     start = replace(start, provenance={"taught from": start.provenance})
     with memory_errors_explained(resolve_device(settings.device)):
@@ -155,7 +160,8 @@ class _Teacher:
         self._active, self._meaning = active, meaning
         self._split = split([one.vouchings for one in lessons], gap_px(start.spec), settings.seed)
         self._held_out = _with(lessons, self._split.held_out)
-        self._n_classes = max(len(start.classes), len(active.classes))
+        # one more than the labels have, for what the model in use calls something else
+        self._n_classes = max(len(start.classes), len(active.classes)) + 1
         train = _with(lessons, self._split.train)
         pixels = sum(one.vouchings.count for one in train)
         self._budget = Budget.of(settings, pixels, patch_size(start, settings))

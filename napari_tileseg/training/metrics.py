@@ -61,6 +61,15 @@ class Confusion:
         return _mean(self.dice)
 
     @property
+    def dice_of_true(self) -> float:
+        """Mean Dice over the classes that truly occur; nan without a pixel.
+
+        Two networks on the same pixels are compared by it over the same classes: a few stray
+        pixels of a class that is not there cost no more than what they are.
+        """
+        return _mean(np.where(self._true > 0, self.dice, np.nan))
+
+    @property
     def pixel_accuracy(self) -> float:
         """Share of the known pixels that have the right label; nan without a pixel."""
         return float(_ratio(self._both.sum(), self.counts.sum()))

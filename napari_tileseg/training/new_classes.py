@@ -53,8 +53,8 @@ def with_classes(
         If its number of outputs cannot be changed.
     """
     old = network.spec
-    became = _became(old.classes, classes, meaning)
-    if became == tuple(range(len(classes))):
+    now = became(old.classes, classes, meaning)
+    if now == tuple(range(len(classes))):
         return replace(network, spec=replace(old, classes=tuple(classes)))
     if network.architecture is None or old.task is Task.MULTILABEL:
         raise ModelFitError(
@@ -64,11 +64,11 @@ def with_classes(
     if len(classes) == old.n_outputs:
         # which weights belong to classes shows where sizes differ: by way of one class more
         spare = replace(classes[0], name=f"not {classes[0].name}")
-        wider = with_classes(network, (*classes, spare), became)
+        wider = with_classes(network, (*classes, spare), now)
         return with_classes(wider, classes, (*range(len(classes)), -1))
     recipe = _recipe(network.architecture, len(classes))
     module = registry.build(recipe)
-    from_rows = [[k for k, new in enumerate(became) if new == c] for c in range(len(classes))]
+    from_rows = [[k for k, new in enumerate(now) if new == c] for c in range(len(classes))]
     shift = _logit(old.threshold) if old.task is Task.BINARY else None
     _carry_over(network.module, module, from_rows, shift)
     spec = replace(old, classes=tuple(classes), task=Task.MULTICLASS)
@@ -79,7 +79,7 @@ def brings_new(
     network: Network, classes: Sequence[ClassInfo], meaning: Sequence[int] | None = None
 ) -> bool:
     """Say whether one of the classes is none that a network knows; see `with_classes`."""
-    return not set(range(len(classes))) <= set(_became(network.spec.classes, classes, meaning))
+    return not set(range(len(classes))) <= set(became(network.spec.classes, classes, meaning))
 
 
 def for_labels(classes: Sequence[ClassInfo], vouchings: Vouchings) -> tuple[ClassInfo, ...]:
@@ -90,9 +90,10 @@ def for_labels(classes: Sequence[ClassInfo], vouchings: Vouchings) -> tuple[Clas
     return (*classes, *named)
 
 
-def _became(
+def became(
     old: Sequence[ClassInfo], new: Sequence[ClassInfo], meaning: Sequence[int] | None
 ) -> tuple[int, ...]:
+    """Return which of the new classes each old one has become, -1 for none; see `with_classes`."""
     return _by_name(old, new) if meaning is None else tuple(meaning)
 
 

@@ -85,12 +85,13 @@ def judge(
     precision
         The number format to compute in.
     meaning
-        Which label each class of the network has become; None if it is the same.
+        Which label each class of the network has become, -1 for none of them; None if it is
+        the same.
     """
     confusion = Confusion(n_classes)
     stands_for = np.arange(256, dtype=np.uint8)
     if meaning is not None:
-        stands_for[: len(meaning)] = meaning
+        stands_for[: len(meaning)] = [label if label >= 0 else n_classes - 1 for label in meaning]
     for lesson in lessons:
         for answer in answers(network, lesson, precision):
             confusion.add(stands_for[answer.labels], answer.truth)
@@ -102,8 +103,8 @@ def verdict(
 ) -> Verdict:
     """Say whether a candidate is better than the model in use.
 
-    Better means that the mean Dice of the classes, over all that was held out, has risen by at
-    least `LEAST_GAIN`.
+    Better means that the mean Dice of the classes that truly occur, over all that was held out,
+    has risen by at least `LEAST_GAIN`.
 
     Parameters
     ----------
@@ -118,18 +119,20 @@ def verdict(
         advice = f" To have it proven next time, {missing}." if missing else ""
         text = f"Not proven: nothing could be set aside to judge by.{advice}"
         return Verdict(Outcome.NOT_PROVEN, before, after, candidate, text)
-    old, new = before.mean_dice, after.mean_dice
+    old, new = before.dice_of_true, after.dice_of_true
     figures = f"Dice {_shown(old)} → {_shown(new)} on what was set aside"
     if new - old >= LEAST_GAIN:
         return Verdict(Outcome.BETTER, before, after, candidate, f"Better: {figures}.")
-    text = f"Not better: {figures}. Review a few more places like these, then teach again."
+    chance = ", which may be chance" if new > old else ""
+    text = f"Not better: {figures}{chance}. Review a few more places like these, then teach again."
     return Verdict(Outcome.NOT_BETTER, before, after, candidate, text)
 
 
 def _figures(confusion: Confusion, classes: list[str]) -> dict[str, Any]:
-    each = zip(classes, confusion.dice, confusion.iou, confusion.pixels, strict=True)
+    # a network that is compared may know more classes than the labels have
+    each = zip(classes, confusion.dice, confusion.iou, confusion.pixels, strict=False)
     return {
-        "mean_dice": _number(confusion.mean_dice),
+        "mean_dice": _number(confusion.dice_of_true),
         "miou": _number(confusion.miou),
         "per_class": {
             name: {"dice": _number(dice), "iou": _number(iou), "pixels": int(pixels)}

@@ -50,8 +50,9 @@ class Assignment:
         The image that is on screen.
     examples
         All images to learn from.
-    classes, meaning
-        The classes of the labels, and which one each class of the model in use has become.
+    classes, meaning, base_meaning
+        The classes of the labels; which one each class of the model in use has become, and
+        each class of the model as it was loaded.
     """
 
     base: Network
@@ -61,6 +62,7 @@ class Assignment:
     settings: TeachSettings
     classes: Sequence[ClassInfo]
     meaning: Sequence[int] | None = None
+    base_meaning: Sequence[int] | None = None
 
 
 @dataclass
@@ -104,6 +106,7 @@ def lesson(
             active=given.active,
             classes=given.classes,
             meaning=given.meaning,
+            base_meaning=given.base_meaning,
             should_stop=lambda: wishes.stop,
         ):
             yield report

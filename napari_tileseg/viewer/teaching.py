@@ -69,6 +69,7 @@ class Teaching:
         self._job: jobs.Job | None = None
         self._wishes = Wishes()
         self._results: Results | None = None
+        self._given: Assignment | None = None
         self._learnt: Version | None = None
         self._held_out: Iterator[Region] | None = None
         self._bound = ExitStack()
@@ -88,6 +89,7 @@ class Teaching:
         self._bound.close()
         if self._job is not None:
             self._job.close()
+        self._previews.close()
         self._readiness.close()
         self.history.close()
 
@@ -116,7 +118,7 @@ class Teaching:
         self.discard()
         results = self._chosen.results
         assert results is not None, "there is something to learn from in it"
-        self._results = results
+        self._results, self._given = results, given
         self._wishes = Wishes()
         self._held_out = None
         watcher = ViewportWatcher(self._viewer, results.front, self._on_view_moved)
@@ -137,16 +139,24 @@ class Teaching:
             return None
         results = self._chosen.results
         assert results is not None, "there is something to learn from in it"
-        meaning = results.meaning_for(active)
         return Assignment(
-            base, active, shown, tuple(examples), view.settings, results.classes, meaning
+            base,
+            active,
+            shown,
+            tuple(examples),
+            view.settings,
+            results.classes,
+            meaning=results.meaning_for(active),
+            base_meaning=results.meaning_for(base),
         )
 
     def _on_view_moved(self, *_: object) -> None:
         if self._results is None:
             return
         whole = pixels_in_view(self._viewer, self._results.front)
-        self._wishes.region = None if whole is None else _middle(whole)
+        # a stack that is cut along other axes shows no plane that the model could read
+        is_plane = whole is not None and all(at.stop - at.start == 1 for at in whole[:-2])
+        self._wishes.region = _middle(whole) if whole is not None and is_plane else None
 
     def _on_item(self, item: TeachReport | Look) -> None:
         if isinstance(item, Look):
@@ -173,8 +183,9 @@ class Teaching:
     def _on_finished(self, outcome: jobs.Outcome) -> None:
         self._bound.close()
         self._previews.drop_thought()
-        if self._learnt is not None:
+        if self._learnt is not None and not isinstance(outcome, jobs.Failed):
             return
+        self._learnt = None
         self._previews.close()
         self._session.learning.end()
         if isinstance(outcome, jobs.Failed):
@@ -208,23 +219,25 @@ class Teaching:
 
     def show_place(self) -> None:
         """Go to the next of the places that were set aside to judge by."""
-        results, network = self._results, self._session.network
-        if results is None or network is None:
+        results, given = self._results, self._given
+        if results is None or given is None:
             return
         if self._held_out is None:
-            self._held_out = cycle(self._places(results) or [_everything(results)])
+            self._held_out = cycle(_judged(given) or [_everything(results)])
         region = next(self._held_out)
         look_at(self._viewer, results.front, region)
 
-    def _places(self, results: Results) -> list[Region]:
-        from napari_tileseg.annotation.places import places
-        from napari_tileseg.training.held_out import gap_px, split
 
-        network = self._session.network
-        assert network is not None, "there was a model to judge"
-        words, seed = results.front.freeze(), self._session.view.teach.settings.seed
-        held = split([words], gap_px(network.spec), seed).held_out[0]
-        return [box for place in places(held) for box in place.boxes[:1]]
+def _judged(given: Assignment) -> list[Region]:
+    """Return the places of the image on screen that are judged by."""
+    from napari_tileseg.annotation.places import places
+    from napari_tileseg.training.held_out import gap_px, split
+
+    words = [one.vouchings for one in given.examples]
+    parts = split(words, gap_px(given.base.spec), given.settings.seed).held_out
+    pairs = zip(given.examples, parts, strict=True)
+    held = [part for one, part in pairs if one.source is given.shown.source]
+    return [box for part in held for place in places(part) for box in place.boxes[:1]]
 
 
 def _middle(region: Region) -> Region:
@@ -244,4 +257,4 @@ def _everything(results: Results) -> Region:
 def _note(verdict: Verdict) -> str:
     if verdict.before is None or verdict.after is None:
         return "not proven"
-    return f"Dice {verdict.before.mean_dice:.3f} → {verdict.after.mean_dice:.3f}"
+    return f"Dice {verdict.before.dice_of_true:.3f} → {verdict.after.dice_of_true:.3f}"

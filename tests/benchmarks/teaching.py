@@ -120,7 +120,8 @@ def measure(
         "after": after,
         "gain": after - before,
         "held_out": " → ".join(
-            "" if one is None else f"{one.mean_dice:.3f}" for one in (verdict.before, verdict.after)
+            "" if one is None else f"{one.dice_of_true:.3f}"
+            for one in (verdict.before, verdict.after)
         ),
         "verdict": verdict.outcome.value,
         "steps": last.step,

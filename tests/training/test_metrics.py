@@ -66,3 +66,16 @@ def test_iou_and_dice_equal_those_of_segmentation_models_pytorch() -> None:
     tp, fp, fn, _ = (one.sum(0) for one in stats)
     np.testing.assert_allclose(confusion.iou, (tp / (tp + fp + fn)).numpy())
     np.testing.assert_allclose(confusion.dice, (2 * tp / (2 * tp + fp + fn)).numpy(), rtol=1e-6)
+
+
+def test_stray_pixels_of_a_class_that_is_not_there_do_not_decide():
+    truth = np.repeat([0, 0, 0, 2], 100).astype(np.uint8)
+    clean, stray = Confusion(3), Confusion(3)
+    clean.add(truth, truth)
+    said = truth.copy()
+    said[:3] = 1
+    stray.add(said, truth)
+    assert stray.mean_dice < 0.7
+    assert stray.dice_of_true == pytest.approx((2 * 297 / 597 + 1) / 2)
+    assert clean.dice_of_true == 1
+    assert np.isnan(Confusion(3).dice_of_true)

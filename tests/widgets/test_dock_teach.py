@@ -1,5 +1,7 @@
 """Correct and teach with real clicks in a real viewer, with a network that learns in seconds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,17 @@ from qtpy.QtTest import QTest
 from torch import nn
 
 from napari_tileseg.engine.network import Network
-from napari_tileseg.engine.spec import ClassInfo, ModelSpec, Normalisation, NormalisationKind
+from napari_tileseg.engine.spec import (
+    Architecture,
+    ClassInfo,
+    ModelSpec,
+    Normalisation,
+    NormalisationKind,
+)
+from napari_tileseg.models import registry
 from napari_tileseg.session import State
 from napari_tileseg.session.teaching import Phase
+from napari_tileseg.viewer.teaching import _judged
 
 CLASSES = (
     ClassInfo("background", "#000000"),
@@ -161,6 +171,41 @@ def test_a_click_brings_back_the_former_model_and_its_exact_labels(ready, viewer
     assert len(viewer.layers) == count
 
 
+def test_after_a_merge_it_can_be_taught_again_and_again(viewer, dock, image, truth, qtbot):
+    recipe = Architecture(
+        "original-unet",
+        {"padding": "same", "depth": 1, "base_channels": 4, "in_channels": 1, "classes": 3},
+    )
+    spec = linear_network().spec
+    network = Network(registry.build(recipe).eval(), replace(spec, stride=2), recipe)
+    prepare(viewer, dock, image, network)
+    run(dock, qtbot)
+    dock.class_list.merge_requested.emit(1, 2)
+    two = np.minimum(truth, 1)
+    for _ in range(2):
+        review(dock, two, qtbot)
+        teach(dock, qtbot)
+        assert dock.session.view.teach.finding is not None, dock.session.view.notice
+        assert len(dock.session.view.teach.finding.classes) == 2
+        dock.controller.teaching.use()
+        wait_for_run(dock, qtbot)
+        assert set(np.unique(layer_of(dock).data)) <= {0, 1}
+    assert len(dock.session.view.teach.versions) == 3
+
+
+def test_a_verdict_that_cannot_be_shown_ends_the_teaching(ready, truth, qtbot, monkeypatch):
+    def broken(verdict):
+        raise ValueError("no figures")
+
+    monkeypatch.setattr(ready.session.learning, "decide", broken)
+    review(ready, truth, qtbot)
+    teach(ready, qtbot)
+    qtbot.waitUntil(lambda: ready.session.view.teach.can_teach, timeout=10_000)
+    assert ready.session.view.teach.finding is None
+    ready.controller.teaching.use()  # there is nothing to use
+    assert ready.session.view.origin == "stub"
+
+
 def test_discarding_leaves_model_and_labels_alone(ready, viewer, truth, qtbot):
     review(ready, truth, qtbot)
     before, old, layers = layer_of(ready).data.copy(), ready.session.network, list(viewer.layers)
@@ -190,7 +235,7 @@ def test_labels_shuffled_where_it_learns_are_not_offered(viewer, dock, image, tr
     prepare(viewer, dock, image, linear_network(**GOOD))
     run(dock, qtbot)
     review(dock, truth, qtbot)
-    held = dock.controller.teaching._places(dock.controller.chosen.results)
+    held = _judged(dock.controller.teaching._assignment())
     random = np.random.default_rng(0).integers(0, 3, truth.shape).astype(np.uint8)
     for region in PLACES:
         inside = any(
@@ -321,7 +366,7 @@ def test_a_second_image_of_the_viewer_teaches_too(ready, viewer, image, truth, q
     assert layer_of(ready) is not first
 
 
-def test_closing_the_dock_while_it_learns_ends_it(ready, truth, qtbot):
+def test_closing_the_dock_while_it_learns_ends_it(ready, viewer, truth, qtbot):
     teaching = ready.controller.teaching
     teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
     review(ready, truth, qtbot)
@@ -329,6 +374,7 @@ def test_closing_the_dock_while_it_learns_ends_it(ready, truth, qtbot):
     qtbot.waitUntil(lambda: len(ready.session.view.teach.points) > 2, timeout=30_000)
     ready.parent().destroyOnClose()
     assert not teaching.is_teaching
+    assert [one.name for one in viewer.layers] == ["slide", "slide · labels"]
 
 
 def test_the_model_in_use_can_be_saved_and_loaded_again(ready, tmp_path, truth, qtbot):
