@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import contextmanager
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 64 * 2**20
 """Banks that take more are kept in a file: of images from about 11,000 x 11,000 px on."""
+
+_ZEROS_BYTES = 2**22
+"""A file is filled in pieces of this size."""
 
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -62,7 +65,7 @@ class TokenBank:
         else:
             self._path = folder / f"{uuid.uuid4().hex}.tokens"
             with _room_explained(self.nbytes), self._path.open("wb") as file:
-                file.truncate(self.nbytes)
+                _take_room(file, self.nbytes)
 
     def on(self, device: torch.device) -> TokenBank:
         """Hand tokens out on a device from now on; returns itself."""
@@ -121,6 +124,12 @@ class TokenBank:
         assert self._path is not None
         # opened anew each time: what was looked at would else stay in memory
         yield np.memmap(self._path, np.float16, mode, shape=self._full)
+
+
+def _take_room(file: BinaryIO, nbytes: int) -> None:
+    """Make a file of zeros that has its room for sure: no later write to it can lack any."""
+    for first in range(0, nbytes, _ZEROS_BYTES):
+        file.write(bytes(min(_ZEROS_BYTES, nbytes - first)))
 
 
 @contextmanager

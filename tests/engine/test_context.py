@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from disks import small_disk
 from napari_tileseg.engine import context_bank
 from napari_tileseg.engine.context_bank import TokenBank
 from napari_tileseg.engine.estimate import estimate
@@ -18,7 +19,7 @@ from napari_tileseg.engine.predict import Focus, predict, stream_plan
 from napari_tileseg.engine.reading import read_tile
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.tiles import Tile
-from napari_tileseg.errors import Cancelled, ModelFitError
+from napari_tileseg.errors import Cancelled, ModelFitError, OutputError
 from napari_tileseg.settings import Mode, RunSettings
 from stubs import network
 
@@ -112,6 +113,17 @@ def test_a_bank_on_disk_gives_the_same_bits_and_leaves_nothing_behind(
     np.testing.assert_array_equal(sure(image, model, tile=32), in_memory)
     assert files
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bank_that_finds_no_room_on_disk_says_so(image, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(context_bank, "IN_MEMORY_BYTES", 0)
+    with small_disk(tmp_path / "disk") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        sure(image, model, tile=32)
+        larger = np.tile(image, (40, 40))
+        with pytest.raises(OutputError, match="TMPDIR"):
+            predict(larger, model, tile=32)
+        assert list(disk.iterdir()) == []
 
 
 def test_a_run_that_is_gone_on_with_gives_the_same_bits(image, model):
