@@ -178,6 +178,13 @@ def _descriptions(_: Path) -> Iterator[tuple[str, bytes]]:
         _built_as("smp.UPerNet", encoder_name="tu-swin_tiny_patch4_window7_224", img_size=16384),
         _built_as("smp.PSPNet", encoder_name="resnet18", psp_out_channels=16384, upsampling=16384),
         _built_as("original-unet", base_channels=16384),
+        _built_as("smp.Unet", encoder_name="resnet18", in_channels=1, img_size=3840),
+        _built_as("smp.FPN", encoder_name="resnet18", upsampling=64, classes=16384),
+        _built_as("xt", encoder_name="resnet18", region=2048, halo=2048),
+        _built_as("apcnet", encoder_name="resnet18", scales=[2500], channels=1),
+        _built_as(
+            "monai.UNet", spatial_dims=2, channels=[2, 2, 2], strides=[32, 64], out_channels=255
+        ),
         _built_as("original-unet", base_channels=64, depth=6),
         _built_as("scratch-unet", widths=[[4096, 4096]] * 5, join_widths=[[4096, 4096]] * 4),
         _built_as(

@@ -50,11 +50,15 @@ def built(
     Raises
     ------
     CheckpointError
-        If it cannot be made or run, or answers for more or less than the tile.
+        If it cannot be made or run, takes far too much memory, or answers for more or less
+        than the tile.
     """
+    from napari_tileseg.models.bounded import Bounded
+
     try:
         module = make().eval()
-        tile, answer = sizes_of(module)
+        with Bounded(name):
+            tile, answer = sizes_of(module)
     except BUILD_ERRORS as error:
         given = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
         why = str(error).strip().rstrip(".")[:_LONGEST]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from napari_tileseg.models.recognised import Shapes
 
+_DEEPEST = 7
+"""Nobody has a U-Net that halves its tile more often."""
+
 _WORD = re.compile(r"[a-z]+|\d+")
 _UP = ("up", "dec", "expan", "right", "ascend")
 _DOWN = ("down", "enc", "contract", "left", "descend")
@@ -149,7 +152,7 @@ def _as_unet(
     parts: _Parts, down: list[_Layer], join: list[_Layer], up: list[_Layer]
 ) -> Recognised | None:
     depth = len(down) // 2 - 1
-    if len(join) != 2 * depth or len(up) not in (0, depth):
+    if depth > _DEEPEST or len(join) != 2 * depth or len(up) not in (0, depth):
         return None
     values = down[-1].outputs
     for level in range(depth):
@@ -198,7 +201,9 @@ def _norms_of(convolutions: list[_Layer], norms: list[_Layer]) -> list[_Layer] |
     """Return the normalisation after each convolution; None if they do not fit."""
     if not norms:
         return []
-    found = []
+    if len(norms) != len(convolutions):
+        return None
+    found: list[_Layer] = []
     for one in convolutions:
         near = [norm for norm in norms if norm not in found]
         near.sort(key=lambda norm: _distance(one.name, norm.name))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from napari_tileseg.io.checkpoints import load_model
+from napari_tileseg.models import recognise_scratch
 from napari_tileseg.models.recognise import recognise
 from written_unets import STYLES, Written
 
@@ -57,3 +58,21 @@ def test_what_is_no_plain_unet_is_not_taken_for_one(change):
     assert len(recognise(shapes)) == 1
     change(shapes)
     assert recognise(shapes) == []
+
+
+def test_a_chain_that_no_network_could_be_is_given_up_on_at_once(monkeypatch):
+    compared = []
+    rank = recognise_scratch._distance
+    monkeypatch.setattr(
+        recognise_scratch, "_distance", lambda *names: (compared.append(1), rank(*names))[1]
+    )
+    shapes = {}
+    for side in ("down", "up"):
+        for number in range(200):
+            shapes[f"{side}.{number}.conv.weight"] = (1, 1, 3, 3)
+            shapes[f"{side}.{number}.conv.bias"] = (1,)
+            for kind in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"{side}.{number}.norm.{kind}"] = (1,)
+    shapes["head.weight"], shapes["head.bias"] = (2, 1, 1, 1), (2,)
+    assert recognise(shapes) == []
+    assert len(compared) < 10_000
