@@ -67,9 +67,10 @@ def test_a_chain_that_no_network_could_be_is_given_up_on_at_once(monkeypatch):
         recognise_scratch, "_distance", lambda *names: (compared.append(1), rank(*names))[1]
     )
     shapes = {}
-    for side in ("down", "up"):
-        for number in range(200):
-            shapes[f"{side}.{number}.conv.weight"] = (1, 1, 3, 3)
+    for side, count in (("down", 101), ("up", 100)):
+        for number in range(2 * count):
+            inputs = 2 if side == "up" and number % 2 == 0 else 1
+            shapes[f"{side}.{number}.conv.weight"] = (1, inputs, 3, 3)
             shapes[f"{side}.{number}.conv.bias"] = (1,)
             for kind in ("weight", "bias", "running_mean", "running_var"):
                 shapes[f"{side}.{number}.norm.{kind}"] = (1,)
