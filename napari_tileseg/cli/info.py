@@ -66,7 +66,12 @@ def _facts(args: argparse.Namespace, path: Path, bundled: dict[str, Path]) -> di
 def _is_checkpoint(path: Path) -> bool:
     if path.is_dir():
         return any((path / name).exists() for name in _DESCRIPTIONS)
-    return not path.exists() or path.suffix.lower() in _CHECKPOINTS
+    if not path.exists() or path.suffix.lower() in _CHECKPOINTS:
+        return True
+    from napari_tileseg.io.formats import RUNS_CODE, Format, kind_of
+
+    # what would run code is refused by those who read checkpoints, with the reason
+    return kind_of(path) in (*RUNS_CODE, Format.TORCH, Format.SAFETENSORS)
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:

@@ -13,7 +13,7 @@ from napari_tileseg.training.losses import IGNORE
 from napari_tileseg.training.windows import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -49,14 +49,20 @@ class Points:
     weights: NDArray[np.float64]
 
     @classmethod
-    def of(cls, network: Network, lessons: Sequence[Lesson], precision: Precision) -> Points:
-        """Look for the mistakes that a network makes where somebody vouched."""
+    def of(
+        cls,
+        network: Network,
+        lessons: Sequence[Lesson],
+        precision: Precision,
+        check: Callable[[], None] | None = None,
+    ) -> Points:
+        """Look for the mistakes that a network makes where somebody vouched; see `answers`."""
         total = sum(lesson.vouchings.count for lesson in lessons)
         step = max(1, math.ceil(total / _MOST))
         planes: list[tuple[int, tuple[int, ...]]] = []
         parts = []
         for index, lesson in enumerate(lessons):
-            for answer in answers(network, lesson, precision):
+            for answer in answers(network, lesson, precision, check):
                 parts.append(_points(len(planes), answer, step))
                 planes.append((index, answer.window.plane))
         where, classes, wrong = (np.concatenate(part) for part in zip(*parts, strict=True))

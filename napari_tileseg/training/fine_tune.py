@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.device import memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
-from napari_tileseg.errors import ModelFitError
+from napari_tileseg.errors import Cancelled, ModelFitError
 from napari_tileseg.settings import TeachSettings, What
 from napari_tileseg.training.budget import Budget
 from napari_tileseg.training.held_out import gap_px, split
@@ -100,6 +100,7 @@ def fine_tune(
         say.
     should_stop
         Asked after every step whether that was enough; what was learnt by then is judged.
+        Asked before the first step too, where it raises `Cancelled`.
 
     Yields
     ------
@@ -108,6 +109,8 @@ def fine_tune(
 
     Raises
     ------
+    Cancelled
+        If it is to stop before anything was learnt.
     ModelFitError
         If there is nothing to learn from, or the network cannot learn it.
     SettingsError
@@ -130,7 +133,7 @@ def fine_tune(
     _check(start, lessons, settings)
     start = replace(start, provenance={"taught from": start.provenance})
     with memory_errors_explained(resolve_device(settings.device)):
-        yield from _Teacher(start, active, lessons, settings, meaning).run(should_stop)
+        yield from _Teacher(start, active, lessons, settings, meaning, should_stop).run()
 
 
 def _check(network: Network, lessons: Sequence[Lesson], settings: TeachSettings) -> None:
@@ -155,7 +158,9 @@ class _Teacher:
         lessons: Sequence[Lesson],
         settings: TeachSettings,
         meaning: Sequence[int] | None,
+        should_stop: Callable[[], bool] | None,
     ) -> None:
+        self._should_stop = should_stop
         self._begun = time.monotonic()
         self._active, self._meaning = active, meaning
         self._split = split([one.vouchings for one in lessons], gap_px(start.spec), settings.seed)
@@ -165,15 +170,23 @@ class _Teacher:
         train = _with(lessons, self._split.train)
         pixels = sum(one.vouchings.count for one in train)
         self._budget = Budget.of(settings, pixels, patch_size(start, settings))
-        self._pupil = Pupil(start, train, settings, self._budget.steps)
+        self._pupil = Pupil(start, train, settings, self._budget.steps, self._check)
 
-    def run(self, should_stop: Callable[[], bool] | None = None) -> Iterator[TeachReport]:
-        before = self._judged(self._active, self._meaning)
+    def _check(self) -> None:
+        if self._is_to_stop:
+            raise Cancelled("Cancelled before anything was learnt.")
+
+    @property
+    def _is_to_stop(self) -> bool:
+        return self._should_stop is not None and self._should_stop()
+
+    def run(self) -> Iterator[TeachReport]:
+        before = self._judged(self._active, self._meaning, self._check)
         report = TeachReport(0, 0, 0.0, self._seconds, math.nan, before)
         yield report
         for report in self._steps():
             yield report
-            if should_stop is not None and should_stop():
+            if self._is_to_stop:
                 break
         candidate = self._pupil.own_copy()
         after = self._judged(candidate)
@@ -205,11 +218,21 @@ class _Teacher:
                 judged = self._seconds
             yield report
 
-    def _judged(self, network: Network, meaning: Sequence[int] | None = None) -> Confusion | None:
+    def _judged(
+        self,
+        network: Network,
+        meaning: Sequence[int] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Confusion | None:
         if not self._split.n_held_out:
             return None
         return judge(
-            network, self._held_out, self._n_classes, self._pupil.precision, meaning=meaning
+            network,
+            self._held_out,
+            self._n_classes,
+            self._pupil.precision,
+            meaning=meaning,
+            check=check,
         )
 
     @property

@@ -13,7 +13,7 @@ from napari_tileseg.training.metrics import Confusion
 from napari_tileseg.training.windows import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.settings import Precision
@@ -71,6 +71,7 @@ def judge(
     precision: Precision,
     *,
     meaning: Sequence[int] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Confusion:
     """Compare a network's labels with all that is vouched for.
 
@@ -87,13 +88,15 @@ def judge(
     meaning
         Which label each class of the network has become, -1 for none of them; None if it is
         the same.
+    check
+        Called often; what it raises ends the comparison.
     """
     confusion = Confusion(n_classes)
     stands_for = np.arange(256, dtype=np.uint8)
     if meaning is not None:
         stands_for[: len(meaning)] = [label if label >= 0 else n_classes - 1 for label in meaning]
     for lesson in lessons:
-        for answer in answers(network, lesson, precision):
+        for answer in answers(network, lesson, precision, check):
             confusion.add(stands_for[answer.labels], answer.truth)
     return confusion
 

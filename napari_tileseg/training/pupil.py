@@ -17,7 +17,7 @@ from napari_tileseg.training.losses import balanced_weights
 from napari_tileseg.training.pace import learning_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -48,6 +48,8 @@ class Pupil:
         What may change, how fast, and so on.
     steps
         How many there are going to be.
+    check
+        Called often before the first step; what it raises ends the teaching.
 
     Attributes
     ----------
@@ -56,7 +58,12 @@ class Pupil:
     """
 
     def __init__(
-        self, start: Network, lessons: Sequence[Lesson], settings: TeachSettings, steps: int
+        self,
+        start: Network,
+        lessons: Sequence[Lesson],
+        settings: TeachSettings,
+        steps: int,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._patch = patch_size(start, settings)
@@ -70,7 +77,7 @@ class Pupil:
         self._choose_weights(start.spec.n_outputs)
         self._augmentation = Augmentation(strength=settings.augmentation)
         self._generator = torch.Generator().manual_seed(settings.seed)
-        points = Points.of(self._learner.network, lessons, self.precision)
+        points = Points.of(self._learner.network, lessons, self.precision, check)
         self._sampler = VouchedSampler(lessons, points, self._margin, self._generator)
 
     @property

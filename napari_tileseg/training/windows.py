@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import torch
 
-from napari_tileseg.annotation.sparse import Region, bounding, shape_of
+from napari_tileseg.annotation.sparse import CHUNK_PX, Region, bounding, shape_of
 from napari_tileseg.engine.device import autocast
 from napari_tileseg.training.losses import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,12 +76,20 @@ def windows(lesson: Lesson, spec: ModelSpec) -> list[Window]:
 
 
 @torch.inference_mode()
-def answers(network: Network, lesson: Lesson, precision: Precision) -> Iterator[Answer]:
+def answers(
+    network: Network,
+    lesson: Lesson,
+    precision: Precision,
+    check: Callable[[], None] | None = None,
+) -> Iterator[Answer]:
     """Ask a network, in evaluation mode, about all that is vouched for in an image.
 
     A quick look, close to what a run gives: every pixel is seen with `CONTEXT_PX` around it.
+    `check` is called before each window; what it raises ends the asking.
     """
     for window in windows(lesson, network.spec):
+        if check is not None:
+            check()
         image, mask = lesson.crop(window.plane, window.origin_yx, window.size, network.spec.margin)
         with autocast(network.device, precision):
             logits = network.logits(image[None].to(network.device))
@@ -94,11 +102,13 @@ def _plane(box: Region) -> tuple[int, ...]:
 
 
 def _gathered(boxes: Iterable[Region], most_px: int) -> Iterator[list[Region]]:
-    """Put boxes together that fit into one square of side `most_px`."""
+    """Put boxes together that fit into one square of side `most_px`; they come row by row."""
     left = list(boxes)
     while left:
         group = [left.pop(0)]
-        for box in left[:]:
+        # in rows further down none can fit
+        end = group[0][0].start + most_px + CHUNK_PX
+        for box in list(takewhile(lambda one, end=end: one[0].start <= end, left)):
             if max(shape_of(bounding([*group, box]))) <= most_px:
                 group.append(box)
                 left.remove(box)

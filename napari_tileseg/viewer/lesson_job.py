@@ -87,7 +87,7 @@ def lesson(
 ) -> Callable[[Callable[[], bool]], Iterator[TeachReport | Look]]:
     """Say how to make the stream of a job; it is made in the job's thread."""
 
-    def stream(_should_stop: Callable[[], bool]) -> Iterator[TeachReport | Look]:
+    def stream(should_stop: Callable[[], bool]) -> Iterator[TeachReport | Look]:
         load_triton_apart()
         from napari_tileseg.training.fine_tune import fine_tune
         from napari_tileseg.training.lessons import Lesson
@@ -107,7 +107,7 @@ def lesson(
             classes=given.classes,
             meaning=given.meaning,
             base_meaning=given.base_meaning,
-            should_stop=lambda: wishes.stop,
+            should_stop=lambda: wishes.stop or should_stop(),
         ):
             yield report
             final = report.verdict is not None

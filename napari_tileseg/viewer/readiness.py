@@ -14,6 +14,8 @@ from napari_tileseg.viewer.images import likely_channel_axis, open_layer
 from napari_tileseg.viewer.lesson_job import Example
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_tileseg.annotation.vouchings import Vouchings
     from napari_tileseg.engine.network import Network
     from napari_tileseg.session import Session
@@ -110,7 +112,7 @@ class ReadinessWatch:
             if image is self._chosen.layer or not self._is_alike(results):
                 continue
             words = results.front.freeze()
-            source = None if not words.count else self._source_of(image, words)
+            source = None if not words.count else self._source_of(image, results, words)
             if source is not None:
                 found.append(source)
         return found
@@ -129,12 +131,16 @@ class ReadinessWatch:
         alike = [one.name for one in results.classes] == names
         return shown is not None and not results.multilabel and alike
 
-    def _source_of(self, image: object, words: Vouchings) -> Example | None:
+    def _source_of(self, image: Image, results: Results, words: Vouchings) -> Example | None:
         network = self._session.network
         assert network is not None, "examples are for a model"
+        axis = results.channel_axis if results.made_by else likely_channel_axis(image)
+        chosen = results.channels
+        if chosen is not None and len(chosen) != len(network.spec.channels):
+            chosen = None  # for another model
         try:
-            source, _ = open_layer(image, channel_axis=likely_channel_axis(image))
-            channels = source.check(network.spec, None)
+            source, _ = open_layer(image, channel_axis=axis)
+            channels = source.check(network.spec, chosen)
         except TilesegError:
             # it could not be segmented by this model either
             return None

@@ -42,12 +42,17 @@ class Results:
         The network of the newest run; None if that was before the dock was opened.
     probabilities
         The layer for the merged probabilities, if they were asked for.
+    channels, channel_axis
+        What the newest run read of the image, if there was one since the dock was opened; see
+        `RunSettings` and `ImageFacts`.
     """
 
     def __init__(self, layers: list[SegmentationLabels], made_by: Network | None = None) -> None:
         self.layers = layers
         self.made_by = made_by
         self.probabilities: Image | None = None
+        self.channels: tuple[int, ...] | None = None
+        self.channel_axis: int | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -137,6 +142,8 @@ class Results:
         assert session.image is not None
         meaning = self.meaning_for(session.network)
         self.made_by = session.network
+        self.channels = session.settings.channels
+        self.channel_axis = session.image.channel_axis
         shared = geometry(image, session.image.channel_axis)
         for index, layer in enumerate(self.layers):
             of_class = index if self.multilabel else None

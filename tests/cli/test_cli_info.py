@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +95,15 @@ def test_a_name_that_is_nothing_lists_the_bundled_models(tileseg, monkeypatch, t
     assert not out
     assert "There is no file 'cels'" in err
     assert "there are: cells" in err
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model", "model.tif"])
+def test_what_would_run_code_is_refused_whatever_it_is_called(tileseg, tmp_path, name):
+    with (tmp_path / name).open("wb") as file:
+        pickle.dump(Path, file)
+    code, _, err = tileseg("info", tmp_path / name)
+    assert code == cli.FAILED
+    assert "could run code, so it is not opened" in err
 
 
 def test_a_text_file_is_neither(tileseg, tmp_path):

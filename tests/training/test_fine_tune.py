@@ -12,7 +12,7 @@ import napari_tileseg as nts
 from napari_tileseg.annotation.vouchings import Vouchings
 from napari_tileseg.engine.network import Network
 from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
-from napari_tileseg.errors import ModelFitError, NetworkError, NotBetterError
+from napari_tileseg.errors import Cancelled, ModelFitError, NetworkError, NotBetterError
 from napari_tileseg.settings import Layers, Precision, TeachSettings, What
 from napari_tileseg.training.budget import enough_steps
 from napari_tileseg.training.fine_tune import TeachReport, fine_tune
@@ -196,10 +196,27 @@ def test_being_closed_it_stops_and_what_was_handed_out_stays() -> None:
 
 
 def test_told_to_stop_it_is_judged_all_the_same() -> None:
-    reports = _run(_tiny(), QUICK.but(epochs=1000), should_stop=lambda: True)
+    model, reports = _tiny(), []
+    settings = QUICK.but(epochs=1000)
+    stop = lambda: any(report.step for report in reports)  # noqa: E731
+    for report in fine_tune(model, [_lesson(model)], settings=settings, should_stop=stop):
+        reports.append(report)  # noqa: PERF402 it is looked at meanwhile
     assert len(reports) == 3
     assert reports[-1].verdict is not None
     assert reports[-1].step == 1
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_told_to_stop_before_the_first_step_it_ends_at_once(after: int) -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > after
+
+    with pytest.raises(Cancelled):
+        _run(_tiny(), should_stop=stop)
+    assert len(asked) == after + 1
 
 
 def test_time_is_up_in_time() -> None:

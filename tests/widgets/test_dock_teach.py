@@ -366,6 +366,19 @@ def test_a_second_image_of_the_viewer_teaches_too(ready, viewer, image, truth, q
     assert layer_of(ready) is not first
 
 
+def test_another_image_teaches_with_the_channel_that_was_chosen_for_it(viewer, dock, qtbot):
+    stacks = np.random.default_rng(0).random((2, 3, 128, 128)).astype(np.float32)
+    dock.session.set_model(linear_network(), "stub")
+    for stack, channel in zip(stacks, (2, 1), strict=True):
+        added = viewer.add_image(stack, axis_labels=("c", "y", "x"), name=f"by {channel}")
+        dock.controller.choose_image(added.unique_id)
+        dock.session.set_settings(dock.session.settings.but(channels=(channel,)))
+        run(dock, qtbot)
+        layer_of(dock).review((slice(0, 60), slice(0, 60)))
+    examples = dock.controller.teaching._readiness.examples()
+    assert [one.channels for one in examples] == [(1,), (2,)]
+
+
 def test_closing_the_dock_while_it_learns_ends_it(ready, viewer, truth, qtbot):
     teaching = ready.controller.teaching
     teaching.choose_settings(ready.session.view.teach.settings.but(epochs=1000, minutes=30))
