@@ -33,8 +33,8 @@ def add_architecture(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar=("NAME", "KEY=VALUE"),
         help="how to build the network, as far as its weights do not tell, like: --arch smp.Unet "
-        "decoder_interpolation=bilinear; what an ONNX file does not say, like: --arch onnx "
-        "normalisation=zscore answers=sigmoid",
+        "decoder_interpolation=bilinear normalisation=zscore; what an ONNX file does not say, "
+        "like: --arch onnx normalisation=zscore answers=sigmoid",
     )
     parser.add_argument(
         "--trust",
@@ -70,7 +70,10 @@ def read_model(args: argparse.Namespace, source: str) -> Network:
         more["classes"] = class_names(args.classes)
     network = load_model(source, trust=args.trust, **more)
     if network.provenance.get(ASSUMED):
-        note(args, f"{network.provenance[ASSUMED]} --arch and --classes say it.")
+        note(
+            args,
+            f"{network.provenance[ASSUMED]} --arch (with normalisation=...) and --classes say it.",
+        )
     return network
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.network import Network
-from napari_tileseg.engine.spec import Architecture
-from napari_tileseg.errors import CheckpointError
+from napari_tileseg.engine.spec import Architecture, Normalisation, NormalisationKind
+from napari_tileseg.errors import CheckpointError, SettingsError
 from napari_tileseg.io.specs import described
 from napari_tileseg.io.state_dicts import fill, outputs_of
 from napari_tileseg.models import registry
 from napari_tileseg.models.recognise import recognise, recognise_as
+from napari_tileseg.models.recognised import NORMALISATION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from napari_tileseg.io.state_dicts import Weights
@@ -40,7 +42,8 @@ def network_of(
     weights
         All of them, by name.
     architecture
-        How to build it, as far as that is known; None finds it from names and shapes.
+        How to build it, as far as that is known; None finds it from names and shapes. With
+        `NORMALISATION` among its arguments it says too which intensities it expects.
     classes
         Names in the order of the label values.
 
@@ -49,6 +52,28 @@ def network_of(
     CheckpointError
         If the architecture is needed and cannot be found, or the weights do not fit it.
     """
+    said = dict(architecture.arguments) if architecture is not None else {}
+    if architecture is None or NORMALISATION not in said:
+        return _network_of(path, weights, architecture, classes)
+    kind = said.pop(NORMALISATION)
+    if kind not in list(NormalisationKind):
+        raise SettingsError(
+            f"{NORMALISATION}={kind} is none of {', '.join(NormalisationKind)}. Choose one of them."
+        )
+    network = _network_of(path, weights, Architecture(architecture.name, said), classes, said=True)
+    usual = network.spec.normalisation
+    wanted = usual if kind == usual.kind else Normalisation(NormalisationKind(kind))
+    return replace(network, spec=replace(network.spec, normalisation=wanted))
+
+
+def _network_of(
+    path: Path,
+    weights: Weights,
+    architecture: Architecture | None,
+    classes: Sequence[str] | None,
+    *,
+    said: bool = False,
+) -> Network:
     if architecture is None:
         found = _only_one(recognise(_shapes(weights)), path.name)
         return _built(path, weights, found, Architecture(found.name, found.arguments), classes)
@@ -56,7 +81,8 @@ def network_of(
     found_as = recognise_as(_shapes(weights), name, architecture.arguments)
     if found_as is not None:
         recipe = Architecture(name, {**found_as.arguments, **architecture.arguments})
-        return _built(path, weights, found_as, recipe, classes, given=architecture.arguments)
+        given = {*architecture.arguments, *([NORMALISATION] if said else [])}
+        return _built(path, weights, found_as, recipe, classes, given=given)
     arguments = dict(architecture.arguments)
     outputs = outputs_of(weights)
     if outputs is not None:
@@ -75,11 +101,11 @@ def _built(
     found: Recognised,
     recipe: Architecture,
     classes: Sequence[str] | None,
-    given: Mapping[str, object] | None = None,
+    given: Collection[str] = (),
 ) -> Network:
     own = {name: weights[source] for name, source in found.sources.items()}
     network = _filled(path, own, recipe, classes)
-    network.provenance[ASSUMED] = found.assumptions(given or {}, named=classes is not None)
+    network.provenance[ASSUMED] = found.assumptions(given, named=classes is not None)
     return network
 
 

@@ -12,6 +12,10 @@ Shapes = dict[str, tuple[int, ...]]
 """The shape of each tensor of a state dict, by its name."""
 
 
+NORMALISATION = "normalisation"
+"""What a person can say besides the arguments of a network: which intensities it expects."""
+
+
 @dataclass(frozen=True)
 class Unseen:
     """Something that leaves no trace in names and shapes.
@@ -82,9 +86,12 @@ class Recognised:
             for one in self.unseen
             if one.argument not in given
         ]
-        told.append("which intensities it expects (the usual ones are assumed)")
+        if NORMALISATION not in given:
+            told.append("which intensities it expects (the usual ones are assumed)")
         if not named:
             told.append("what its classes are called")
+        if not told:
+            return ""
         listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
         return (
             f"The file does not say {listed}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
@@ -107,12 +108,16 @@ def _gathered(boxes: Iterable[Region], most_px: int) -> Iterator[list[Region]]:
     while left:
         group = [left.pop(0)]
         # in rows further down none can fit
-        end = group[0][0].start + most_px + CHUNK_PX
-        for box in list(takewhile(lambda one, end=end: one[0].start <= end, left)):
+        near = partial(_begins_before, group[0][0].start + most_px + CHUNK_PX)
+        for box in list(takewhile(near, left)):
             if max(shape_of(bounding([*group, box]))) <= most_px:
                 group.append(box)
                 left.remove(box)
         yield group
+
+
+def _begins_before(row: int, box: Region) -> bool:
+    return bool(box[0].start <= row)
 
 
 def _around(

@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tileseg.engine.spec import Architecture
+from napari_tileseg.engine.spec import Architecture, NormalisationKind
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.models.onnx_family import NAME as ONNX
+from napari_tileseg.models.recognised import NORMALISATION
 from napari_tileseg.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
     from napari_tileseg.models.recognised import Recognised
 
 _OPTIONS = "upsampling=bilinear depth=3"
-_OPTIONS_OF_ONNX = "normalisation=zscore answers=sigmoid"
+_OPTIONS_OF_ONNX = "answers=sigmoid"
+_INTENSITIES = {
+    NormalisationKind.FIXED: "Fixed, by number format",
+    NormalisationKind.ZSCORE: "Mean and spread of the image",
+    NormalisationKind.PERCENTILE: "Percentiles of the image",
+    NormalisationKind.NONE: "As they are",
+}
 
 
 class WeightsForm(QWidget):
@@ -54,13 +61,20 @@ class WeightsForm(QWidget):
         self.classes = QLineEdit()
         self.classes.setPlaceholderText("background, cell")
         self.classes.setToolTip("The names of the classes in the order of the label values")
+        self.intensities = QComboBox()
+        self.intensities.addItem("As usual for the network", "")
+        for kind, label in _INTENSITIES.items():
+            self.intensities.addItem(label, kind.value)
+        self.intensities.setToolTip(
+            "How pixel values are scaled before the network sees them: as when it was trained.\n"
+            "If all labels are wrong, this is the first thing to try."
+        )
         self.options = QLineEdit()
         self.options.setPlaceholderText(_OPTIONS)
         self.options.setToolTip(
             "What else the network was built with, if it was not as usual, like\n"
             "decoder_channels=[128,64,32,16,8]. 'tileseg models NAME' lists what there is.\n"
-            "Of an ONNX network: normalisation=fixed, zscore, percentile or none;\n"
-            "answers=logits, sigmoid or softmax."
+            "Of an ONNX network: answers=logits, sigmoid or softmax."
         )
         self.load = QPushButton("Load")
         self.load.setObjectName("plain")
@@ -78,6 +92,7 @@ class WeightsForm(QWidget):
         form.addRow("Encoder", self.encoder)
         form.addRow("Channels", self.channels)
         form.addRow("Classes", self.classes)
+        form.addRow("Intensity", self.intensities)
         form.addRow("Options", self.options)
         buttons = QHBoxLayout()
         buttons.addWidget(self.load, 1)
@@ -95,6 +110,7 @@ class WeightsForm(QWidget):
 
         self._path = path
         self._is_binary = False
+        self.intensities.setCurrentIndex(0)
         if not self.architecture.count():
             for name, family in ARCHITECTURES.items():
                 self.architecture.addItem(name, family.has_encoder)
@@ -147,6 +163,8 @@ class WeightsForm(QWidget):
             return
         outputs = 1 if self._is_binary and len(names) <= 2 else len(names)
         arguments = {"in_channels": self.channels.value(), "classes": outputs, **more}
+        if self.intensities.currentData():
+            arguments.setdefault(NORMALISATION, self.intensities.currentData())
         if self.encoder.isEnabled():
             arguments.setdefault("encoder_name", self.encoder.text().strip())
         self.setVisible(False)

@@ -33,6 +33,19 @@ def test_what_the_weights_tell_is_filled_in_and_the_rest_is_asked(dock, qtbot, t
     assert "The weights do not say" in dock.session.view.notice.text
 
 
+def test_intensities_can_be_chosen(dock, qtbot, tmp_path):
+    path = tmp_path / "mine.pt"
+    torch.save(Written(STYLES["inc, down, up, outc"]).state_dict(), path)
+    form = dock.model_panel.weights_form
+    dock.model_panel.open(str(path))
+    qtbot.waitUntil(lambda: form.architecture.currentText() == "scratch-unet", timeout=30_000)
+    form.intensities.setCurrentText("Mean and spread of the image")
+    click(form.load)
+    qtbot.waitUntil(lambda: dock.session.view.spec is not None, timeout=30_000)
+    assert dock.session.view.spec.normalisation.kind == "zscore"
+    assert "intensities" not in dock.session.view.notice.text
+
+
 def test_a_file_that_runs_code_is_opened_after_a_click_that_says_so(dock, qtbot, tmp_path):
     path = tmp_path / "whole.pt"
     torch.save(nn.Conv2d(1, 3, 1), path)
