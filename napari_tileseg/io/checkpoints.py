@@ -17,7 +17,7 @@ from napari_tileseg.io.atomic import written_beside
 from napari_tileseg.io.bare_weights import network_of, recognised
 from napari_tileseg.io.bioimageio_in import DESCRIPTIONS, read_package
 from napari_tileseg.io.bioimageio_out import save_package
-from napari_tileseg.io.formats import Format, recognise
+from napari_tileseg.io.formats import IF_TRUSTED, Format, kind_of, recognise
 from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, check_text, no_more_than
 from napari_tileseg.io.onnx_files import check_stored, look_at, read_onnx
@@ -90,7 +90,13 @@ def load_model(
     try:
         try:
             network = _loaded(path, architecture, classes)
-        except NotTrustedError:
+        except NotTrustedError as error:
+            if path.is_dir() or kind_of(path) is Format.BIOIMAGEIO:
+                raise CheckpointError(
+                    f"'{path.name}' cannot be opened as a whole. "
+                    f"{str(error).replace(IF_TRUSTED, '').strip()} If you trust it, open that file "
+                    f"by itself instead of '{path.name}'."
+                ) from error
             trusted = trusted_content(path, trust=trust)
             if trusted is None:
                 raise

@@ -143,3 +143,15 @@ def test_what_is_trusted_and_still_no_segmentation_is_explained(tmp_path, monkey
     monkeypatch.delattr(f"{__name__}.Own")
     with pytest.raises(CheckpointError, match=r"'gone\.pt' cannot be opened.*Install what it was"):
         load_model(tmp_path / "gone.pt", trust=True)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_of_a_folder_the_file_that_runs_code_is_named_and_trust_is_not_asked_for(tmp_path, trust):
+    recipe = Architecture("smp.Unet", {"encoder_name": "resnet18", "classes": 2})
+    registry.build(recipe).save_pretrained(tmp_path / "nuclei")
+    (tmp_path / "nuclei" / "model.safetensors").unlink()
+    torch.save(Own(), tmp_path / "nuclei" / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin.*by itself") as caught:
+        load_model(tmp_path / "nuclei", trust=trust)
+    assert not isinstance(caught.value, NotTrustedError)
+    assert "--trust" not in str(caught.value)
