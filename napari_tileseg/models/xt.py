@@ -32,9 +32,9 @@ class Xt(nn.Module):
     of its own. Its coarsest features become tokens, which look at the tokens of other regions.
     What they find out is added to the coarsest features, and every region is decoded by itself.
 
-    Other than in the paper, regions are seen with a halo, so that nothing seams; the features
-    of the halo are no tokens, but take part in decoding. What context adds begins at nothing,
-    so that the network begins as its encoder and decoder alone.
+    Other than in the paper, regions are seen with a halo, so that neighbours agree at their
+    border; the features of the halo are no tokens, but take part in decoding. What context adds
+    begins at nothing, so that the network begins as its encoder and decoder alone.
 
     Parameters
     ----------

@@ -34,7 +34,11 @@ _ARGUMENTS = (
     Argument(
         "region", 256, "The side of a region in pixels; a multiple of 32.", at_most=_LARGEST_PX
     ),
-    Argument("halo", 32, "What is seen around a region, so that nothing seams, in pixels."),
+    Argument(
+        "halo",
+        32,
+        "What is seen around a region, so that neighbours agree at their border, in pixels.",
+    ),
     Argument(
         "attention",
         "full",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_tileseg.engine.context import context_module, has_context
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.settings import What
 from napari_tileseg.training.anchor import Anchor
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from napari_tileseg.training.lessons import Lesson
 
 _PATCH_PX = 256
+
+_REGIONS = 3
+"""So many regions along each side a patch has for a network of which regions see one another."""
 
 _HEAD_FIRST = 0.1
 """For this share of the time only the head learns, so that it suits before the rest follows."""
@@ -174,7 +178,11 @@ def patch_size(network: Network, settings: TeachSettings) -> int:
         If it cannot be what a person wants.
     """
     spec = network.spec
-    wanted = settings.patch or min(_PATCH_PX, spec.tile)
+    usual = min(_PATCH_PX, spec.tile)
+    if has_context(network):
+        # else no region would ever see another one
+        usual = _REGIONS * context_module(network.module).region
+    wanted = settings.patch or usual
     size = max(wanted // spec.stride, 1) * spec.stride
     if settings.patch is not None and size != wanted:
         raise SettingsError(

@@ -16,7 +16,8 @@ from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.models import registry
 from napari_tileseg.models.xt_context import ContextEncoder, Stacked
 from napari_tileseg.models.xt_views import Attention, View, cell_side
-from napari_tileseg.settings import Mode, RunSettings, TrainSettings
+from napari_tileseg.settings import Mode, RunSettings, TeachSettings, TrainSettings
+from napari_tileseg.training.pupil import patch_size
 from napari_tileseg.training.samples import Sample
 from napari_tileseg.training.train import train
 
@@ -230,6 +231,11 @@ def test_it_is_trained_end_to_end():
     for part in ("encoder.", "context.enter.", "context.blocks.", "context.leave.", "decoder."):
         names = [name for name in before if name.startswith(part)]
         assert any((trained[name] != before[name]).any() for name in names), part
+
+
+def test_corrections_are_learnt_from_several_regions_that_see_one_another():
+    assert patch_size(described(xt()), TeachSettings()) == 3 * 64
+    assert patch_size(described(xt()), TeachSettings(patch=64)) == 64
 
 
 @pytest.mark.parametrize(
