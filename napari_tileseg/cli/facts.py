@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.probe import known_field
 from napari_tileseg.io.images import open_image
+from napari_tileseg.training.familiar import in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ def checkpoint_facts(network: Network, path: Path) -> dict[str, Any]:
         "arguments": {} if architecture is None else architecture.arguments,
         # what an ONNX network consists of is known to onnxruntime only
         "parameters": sum(one.numel() for one in network.module.parameters()) or None,
-        "provenance": network.provenance,
+        "provenance": in_words(network.provenance),
     }
 
 

@@ -12,6 +12,7 @@ from napari_tileseg.engine.spec import Task
 from napari_tileseg.errors import Cancelled, ModelFitError
 from napari_tileseg.settings import TeachSettings, What
 from napari_tileseg.training.budget import Budget
+from napari_tileseg.training.familiar import LEARNT_FROM, familiar, learnt_from
 from napari_tileseg.training.held_out import gap_px, split
 from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.lessons import check_lessons
@@ -79,9 +80,10 @@ def fine_tune(
 ) -> Generator[TeachReport, None, None]:
     """Teach a copy of a network what a person vouched for, and prove whether it helped.
 
-    Reviewed places are set aside first, and neither learnt from nor chosen by. What is handed
-    out in the end is the network that was judged: it has learnt from the rest only. Where
-    nothing can be set aside, it learns from everything and nothing is proven.
+    Reviewed places are set aside first, and neither learnt from nor chosen by; nor has one of
+    the two models that are compared learnt from them before. What is handed out in the end is
+    the network that was judged: it has learnt from the rest only. Where nothing can be set
+    aside, it learns from everything and nothing is proven.
 
     Parameters
     ----------
@@ -131,7 +133,9 @@ def fine_tune(
         start = with_classes(start, classes, start_meaning)
         meaning = became(active.classes, classes, meaning)
     _check(start, lessons, settings)
-    start = replace(start, provenance={"taught from": start.provenance})
+    before = dict(start.provenance)
+    known = before.pop(LEARNT_FROM, {})
+    start = replace(start, provenance={"taught from": before, LEARNT_FROM: known})
     with memory_errors_explained(resolve_device(settings.device)):
         yield from _Teacher(start, active, lessons, settings, meaning, should_stop).run()
 
@@ -163,11 +167,17 @@ class _Teacher:
         self._should_stop = should_stop
         self._begun = time.monotonic()
         self._active, self._meaning = active, meaning
-        self._split = split([one.vouchings for one in lessons], gap_px(start.spec), settings.seed)
+        self._split = split(
+            [one.vouchings for one in lessons],
+            gap_px(start.spec),
+            settings.seed,
+            familiar([start, active], [one.source for one in lessons]),
+        )
         self._held_out = _with(lessons, self._split.held_out)
         # one more than the labels have, for what the model in use calls something else
         self._n_classes = max(len(start.classes), len(active.classes)) + 1
         train = _with(lessons, self._split.train)
+        self._learnt_from = learnt_from(start, train)
         pixels = sum(one.vouchings.count for one in train)
         self._budget = Budget.of(settings, pixels, patch_size(start, settings))
         self._pupil = Pupil(start, train, settings, self._budget.steps, self._check)
@@ -189,6 +199,7 @@ class _Teacher:
             if self._is_to_stop:
                 break
         candidate = self._pupil.own_copy()
+        candidate = replace(candidate, provenance=candidate.provenance | self._learnt_from)
         after = self._judged(candidate)
         yield replace(
             report,

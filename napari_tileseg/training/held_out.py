@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_tileseg.annotation.places import Place, places
 from napari_tileseg.annotation.sparse import Region, bounding, shape_of
+from napari_tileseg.training.familiar import touch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,9 @@ _OVERLAP = 0.25
 
 _GAP_PLANES = 2
 """Planes of a stack so near to what is judged by show nearly the same, and are not learnt from."""
+
+
+_FRESH = "review another region, which the model has not learnt from"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,12 @@ def gap_px(spec: ModelSpec) -> int:
     return max(round(spec.tile * _OVERLAP / 2), spec.stride)
 
 
-def split(vouchings: Sequence[Vouchings], gap: int, seed: int = 0) -> Split:
+def split(
+    vouchings: Sequence[Vouchings],
+    gap: int,
+    seed: int = 0,
+    familiar: Sequence[Sequence[Region]] = (),
+) -> Split:
     """Keep reviewed places back to judge by.
 
     Whole places where there are at least two, a quarter of them; else a third of the only one,
@@ -108,8 +117,11 @@ def split(vouchings: Sequence[Vouchings], gap: int, seed: int = 0) -> Split:
         How far apart in pixels what is learnt from is from what is judged by.
     seed
         Which of several places that would do.
+    familiar
+        One list an image: what a model that is judged has learnt from before, which is not
+        judged by.
     """
-    plan = _planned(vouchings, gap, seed)
+    plan = _planned(vouchings, gap, seed, familiar)
     held = []
     for index, one in enumerate(vouchings):
         boxes = [box for which, some in plan.chosen if which == index for box in some]
@@ -118,9 +130,11 @@ def split(vouchings: Sequence[Vouchings], gap: int, seed: int = 0) -> Split:
     return Split(train, tuple(held), plan.regions, len(plan.chosen), plan.missing)
 
 
-def readiness(vouchings: Sequence[Vouchings], gap: int) -> Readiness:
-    """Say whether there is enough to learn from, and to tell whether it helped."""
-    plan = _planned(vouchings, gap, 0)
+def readiness(
+    vouchings: Sequence[Vouchings], gap: int, familiar: Sequence[Sequence[Region]] = ()
+) -> Readiness:
+    """Say whether there is enough to learn from, and to tell whether it helped; see `split`."""
+    plan = _planned(vouchings, gap, 0, familiar)
     count = len(plan.chosen)
     if not any(one.count for one in vouchings):
         text = "Enough to learn from: no. Correct something, or mark a region as reviewed."
@@ -139,25 +153,37 @@ def readiness(vouchings: Sequence[Vouchings], gap: int) -> Readiness:
     )
 
 
-def _planned(vouchings: Sequence[Vouchings], gap: int, seed: int) -> _Plan:
+def _planned(
+    vouchings: Sequence[Vouchings], gap: int, seed: int, familiar: Sequence[Sequence[Region]]
+) -> _Plan:
+    known = familiar or [()] * len(vouchings)
     found = [(index, place) for index, one in enumerate(vouchings) for place in places(one)]
     if not found:
         return _Plan(0, missing="mark two regions as reviewed")
     chance = random.Random(seed)
     if len(found) == 1:
         index, place = found[0]
-        return _checked(_cut(index, vouchings[index], place, gap, chance), vouchings, gap)
+        return _checked(
+            _cut(index, vouchings[index], place, gap, chance, known[index]), vouchings, gap
+        )
     wanted = max(1, round(_HELD * len(found)))
     most = sum(one.count for one in vouchings) // 2
     chosen: list[_Found] = []
     for _ in range(wanted):
         spent = sum(place.pixels for _, place in chosen)
         left = [one for one in found if one not in chosen]
-        good = [one for one in left if _can_judge(one[1]) and spent + one[1].pixels <= most]
+        good = [
+            one
+            for one in left
+            if _can_judge(one[1])
+            and spent + one[1].pixels <= most
+            and not touch(one[1].boxes, known[one[0]])
+        ]
         if good:
             chosen.append(min(good, key=lambda one: (*_badness(one, left), chance.random())))
     if not chosen:
-        return _Plan(len(found), missing=_too_little(found))
+        fresh = [one for one in found if not touch(one[1].boxes, known[one[0]])]
+        return _Plan(len(found), missing=_too_little(fresh) if fresh else _FRESH)
     plan = _Plan(len(found), tuple((index, place.boxes) for index, place in chosen))
     return _checked(plan, vouchings, gap)
 
@@ -192,7 +218,14 @@ def _badness(one: _Found, left: Sequence[_Found]) -> tuple[int, int]:
     return len(one[1].classes - others), -len(one[1].classes)
 
 
-def _cut(index: int, vouchings: Vouchings, place: Place, gap: int, chance: random.Random) -> _Plan:
+def _cut(
+    index: int,
+    vouchings: Vouchings,
+    place: Place,
+    gap: int,
+    chance: random.Random,
+    known: Sequence[Region],
+) -> _Plan:
     """Hold out a third of the only place, at one of the ends of its longer side."""
     box = bounding(place.boxes)
     axis = len(box) - 2 + int(np.argmax(shape_of(box)[-2:]))
@@ -208,9 +241,11 @@ def _cut(index: int, vouchings: Vouchings, place: Place, gap: int, chance: rando
         end = (*box[:axis], part, *box[axis + 1 :])
         inside = places(vouchings.judged_in([end]))
         classes = {label for one in inside for label in one.classes}
-        if sum(one.pixels for one in inside) >= LEAST_PX and len(classes) >= 2:
+        is_known = touch([box for one in inside for box in one.boxes], known)
+        enough = sum(one.pixels for one in inside) >= LEAST_PX and len(classes) >= 2
+        if enough and not is_known:
             return _Plan(1, ((index, (end,)),), cut=True)
-    return _Plan(1, missing="review a second region")
+    return _Plan(1, missing=_FRESH if known else "review a second region")
 
 
 def _grown(box: Region, gap: int) -> Region:

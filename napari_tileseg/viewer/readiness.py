@@ -90,13 +90,16 @@ class ReadinessWatch:
         if network is None:
             self._session.learning.show_readiness(None)
             return
-        spec, words = network.spec, [one.vouchings for one in self.examples()]
+        examples = self.examples()
+        spec, words = network.spec, [one.vouchings for one in examples]
+        sources = [one.source for one in examples]
         why_not = _why_not(network)
 
         def work() -> Readiness:
+            from napari_tileseg.training.familiar import familiar
             from napari_tileseg.training.held_out import gap_px, readiness
 
-            return readiness(words, gap_px(spec))
+            return readiness(words, gap_px(spec), familiar([network], sources))
 
         def on_done(found: Readiness) -> None:
             if number == self._newest:

@@ -231,10 +231,13 @@ class Teaching:
 def _judged(given: Assignment) -> list[Region]:
     """Return the places of the image on screen that are judged by."""
     from napari_tileseg.annotation.places import places
+    from napari_tileseg.training.familiar import familiar
     from napari_tileseg.training.held_out import gap_px, split
 
     words = [one.vouchings for one in given.examples]
-    parts = split(words, gap_px(given.base.spec), given.settings.seed).held_out
+    start = given.active if given.settings.go_on else given.base
+    known = familiar([start, given.active], [one.source for one in given.examples])
+    parts = split(words, gap_px(given.base.spec), given.settings.seed, known).held_out
     pairs = zip(given.examples, parts, strict=True)
     held = [part for one, part in pairs if one.source is given.shown.source]
     return [box for part in held for place in places(part) for box in place.boxes[:1]]

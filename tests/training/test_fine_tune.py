@@ -1,4 +1,6 @@
+import json
 import math
+import re
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -15,6 +17,7 @@ from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import Cancelled, ModelFitError, NetworkError, NotBetterError
 from napari_tileseg.settings import Layers, Precision, TeachSettings, What
 from napari_tileseg.training.budget import enough_steps
+from napari_tileseg.training.familiar import familiar, in_words
 from napari_tileseg.training.fine_tune import TeachReport, fine_tune
 from napari_tileseg.training.held_out import gap_px, split
 from napari_tileseg.training.lessons import Lesson
@@ -106,7 +109,8 @@ def test_the_network_that_was_given_stays_as_it_was() -> None:
 def test_a_taught_network_is_not_taken_for_the_file_it_was_taught_from() -> None:
     model = replace(_tiny(), provenance={"file": "base.safetensors", "sha256": "0" * 64})
     learnt = _run(model, QUICK.but(epochs=1))[-1].network
-    assert learnt.provenance == {"taught from": model.provenance}
+    assert learnt.provenance["taught from"] == model.provenance
+    assert set(learnt.provenance) == {"taught from", "learnt from"}
 
 
 def test_equal_seeds_give_equal_networks() -> None:
@@ -266,6 +270,34 @@ def test_it_starts_from_the_base_unless_told_to_go_on() -> None:
     for a, b, c in zip(*(one.module.parameters() for one in (again, fresh, on_top)), strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_the_second_time_it_is_judged_by_what_was_set_aside_the_first_time(go_on: bool) -> None:
+    base = _tiny()
+    lesson, settings = _lesson(base), QUICK.but(epochs=1)
+    everywhere = (slice(0, SIZE), slice(0, SIZE))
+    first = split([lesson.vouchings], gap_px(base.spec), 0).held_out[0].labels(everywhere)
+    taught = _run(base, settings)[-1].network
+    for seed in range(4):
+        known = familiar([base, taught], [lesson.source])
+        again = split([lesson.vouchings], gap_px(base.spec), seed, known).held_out[0]
+        np.testing.assert_array_equal(again.labels(everywhere), first)
+    more = _run(base, settings.but(seed=1, go_on=go_on), active=taught)[-1]
+    assert more.verdict.before.pixels.sum() == (first != 255).sum()
+    other = Lesson.of(_image(1)[0], lesson.vouchings, base.spec)
+    assert familiar([more.network], [other.source]) == [[]]
+    back = replace(more.network, provenance=json.loads(json.dumps(more.network.provenance)))
+    assert familiar([back], [lesson.source]) == familiar([more.network], [lesson.source])
+    (told,) = in_words(back.provenance)["learnt from"].values()
+    assert re.fullmatch(r"[0-9,]+ px", told)
+
+
+@pytest.mark.parametrize("odd", [3, {"a": 3}, {"a": [3, [3], [[1]], [["x", 2]]]}, []])
+def test_what_a_file_says_of_its_past_can_be_anything(odd: object) -> None:
+    model = replace(_tiny(), provenance={"learnt from": odd})
+    assert familiar([model], [_lesson(model).source]) == [[]]
+    assert in_words(model.provenance)
 
 
 class _Broken(nn.Module):

@@ -161,3 +161,28 @@ def test_what_can_be_proven_is_said_with_its_numbers() -> None:
     state = readiness([_vouchings(A, B, C)], GAP)
     assert (state.can_teach, state.can_prove, state.regions, state.held_out) == (True, True, 3, 1)
     assert state.text == "Enough to learn from: yes, 3 regions (1 held out)"
+
+
+def test_what_a_model_has_learnt_from_is_not_judged_by() -> None:
+    given = _vouchings(A, B, C)
+    for seed in range(6):
+        found = split([given], GAP, seed, [[A, (slice(150, 160), slice(790, 900))]])
+        held = found.held_out[0].labels(EVERYWHERE)
+        assert (held[C] != 255).all()
+        assert (held[A] == 255).all()
+        assert (held[B] == 255).all()
+    found = split([given], GAP, 0, [[A, B, C]])
+    assert found.n_held_out == 0
+    assert found.train[0].count == given.count
+    assert "has not learnt from" in found.missing
+    assert not readiness([given], GAP, [[A, B, C]]).can_prove
+    assert readiness([given], GAP, [[A, B]]).can_prove
+
+
+def test_of_a_single_region_the_end_that_was_learnt_from_is_not_held_out() -> None:
+    long = (slice(0, 150), slice(100, 700))
+    for seed in range(4):
+        found = split([_vouchings(long)], GAP, seed, [[(slice(0, 150), slice(300, 700))]])
+        columns = np.flatnonzero((found.held_out[0].labels(EVERYWHERE) != 255).any(0))
+        assert columns[0] == 100
+    assert "has not learnt from" in split([_vouchings(long)], GAP, 0, [[long]]).missing
