@@ -71,7 +71,7 @@ def _is_checkpoint(path: Path) -> bool:
     from napari_tileseg.io.formats import RUNS_CODE, Format, kind_of
 
     # what would run code is refused by those who read checkpoints, with the reason
-    return kind_of(path) in (*RUNS_CODE, Format.TORCH, Format.SAFETENSORS)
+    return kind_of(path) in (*RUNS_CODE, Format.TORCH)
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,33 @@ def test_what_would_run_code_is_refused_whatever_it_is_called(tileseg, tmp_path,
     code, _, err = tileseg("info", tmp_path / name)
     assert code == cli.FAILED
     assert "could run code, so it is not opened" in err
+
+
+def test_an_image_is_one_whatever_its_first_pixel_is(tileseg, tmp_path):
+    for pixel in (ord("{"), 128):
+        path = tmp_path / f"{pixel}.tif"
+        tifffile.imwrite(path, np.full((30, 40), pixel, np.uint8))
+        # some programs write pixels right behind the first eight bytes
+        path.write_bytes(_pixels_first(path.read_bytes(), pixel))
+        code, out, _ = tileseg("info", path, "--json")
+        assert code == cli.DONE
+        assert json.loads(out)["shape"] == [30, 40]
+
+
+def _pixels_first(tiff, pixel):
+    """Rearrange a TIFF file of one strip: its pixels, then what describes them."""
+    count = 30 * 40
+    (entries,) = struct.unpack_from("<H", tiff, 8)
+    shift, moved = count, bytearray(tiff[8:])
+    for number in range(entries):
+        at = 2 + 12 * number
+        code, kind, n, value = struct.unpack_from("<HHII", moved, at)
+        size = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8}[kind] * n
+        if code == 273:
+            struct.pack_into("<I", moved, at + 8, 8)
+        elif size > 4:
+            struct.pack_into("<I", moved, at + 8, value + shift)
+    return tiff[:4] + struct.pack("<I", 8 + count) + bytes([pixel]) * count + bytes(moved)
 
 
 def test_a_text_file_is_neither(tileseg, tmp_path):
