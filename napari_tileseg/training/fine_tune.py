@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_tileseg.annotation.vouchings import Vouchings
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.spec import ClassInfo
+    from napari_tileseg.training.held_out import Split
     from napari_tileseg.training.lessons import Lesson
     from napari_tileseg.training.metrics import Confusion
     from napari_tileseg.training.proof import Verdict
@@ -55,6 +56,8 @@ class TeachReport:
         The newest network, with weights of its own, now and then.
     verdict
         Whether it has become better; in the last report only.
+    split
+        What is learnt from and what is set aside, lesson by lesson; in the first report only.
     """
 
     step: int
@@ -65,6 +68,7 @@ class TeachReport:
     held_out: Confusion | None = None
     network: Network | None = None
     verdict: Verdict | None = None
+    split: Split | None = None
 
 
 def fine_tune(
@@ -192,7 +196,7 @@ class _Teacher:
 
     def run(self) -> Iterator[TeachReport]:
         before = self._judged(self._active, self._meaning, self._check)
-        report = TeachReport(0, 0, 0.0, self._seconds, math.nan, before)
+        report = TeachReport(0, 0, 0.0, self._seconds, math.nan, before, split=self._split)
         yield report
         for report in self._steps():
             yield report

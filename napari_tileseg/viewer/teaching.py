@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from napari_tileseg.session import Severity
+from napari_tileseg.session.teaching import Phase
 from napari_tileseg.viewer import jobs
 from napari_tileseg.viewer.history import History
 from napari_tileseg.viewer.lesson_job import Assignment, Look, Wishes, lesson
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_tileseg.session.versions import Version
     from napari_tileseg.settings import TeachSettings
     from napari_tileseg.training.fine_tune import TeachReport
+    from napari_tileseg.training.held_out import Split
     from napari_tileseg.training.proof import Verdict
     from napari_tileseg.viewer.chosen import Chosen
     from napari_tileseg.viewer.models import Models
@@ -70,6 +72,7 @@ class Teaching:
         self._wishes = Wishes()
         self._results: Results | None = None
         self._given: Assignment | None = None
+        self._split: Split | None = None
         self._learnt: Version | None = None
         self._held_out: Iterator[Region] | None = None
         self._bound = ExitStack()
@@ -118,7 +121,7 @@ class Teaching:
         self.discard()
         results = self._chosen.results
         assert results is not None, "there is something to learn from in it"
-        self._results, self._given = results, given
+        self._results, self._given, self._split = results, given, None
         self._wishes = Wishes()
         self._held_out = None
         watcher = ViewportWatcher(self._viewer, results.front, self._on_view_moved)
@@ -162,6 +165,7 @@ class Teaching:
         if isinstance(item, Look):
             self._on_look(item)
             return
+        self._split = item.split or self._split
         self._session.learning.advance(item)
         if item.verdict is not None:
             # it is kept before anybody has decided: a window may be closed without an answer
@@ -183,13 +187,13 @@ class Teaching:
     def _on_finished(self, outcome: jobs.Outcome) -> None:
         self._bound.close()
         self._previews.drop_thought()
-        if self._learnt is not None and not isinstance(outcome, jobs.Failed):
+        if isinstance(outcome, jobs.Failed):
+            self._session.report(outcome.error, kept="The model in use is as it was.")
+        if self._session.learning.known.phase is Phase.DECIDING:
             return
         self._learnt = None
         self._previews.close()
         self._session.learning.end()
-        if isinstance(outcome, jobs.Failed):
-            self._session.report(outcome.error, kept="The model in use is as it was.")
 
     def stop(self) -> None:
         """End the learning early; what was learnt by then is compared with the model in use."""
@@ -219,26 +223,20 @@ class Teaching:
 
     def show_place(self) -> None:
         """Go to the next of the places that were set aside to judge by."""
-        results, given = self._results, self._given
-        if results is None or given is None:
+        results, given, split = self._results, self._given, self._split
+        if results is None or given is None or split is None:
             return
         if self._held_out is None:
-            self._held_out = cycle(_judged(given) or [_everything(results)])
+            self._held_out = cycle(_judged(given, split) or [_everything(results)])
         region = next(self._held_out)
         look_at(self._viewer, results.front, region)
 
 
-def _judged(given: Assignment) -> list[Region]:
+def _judged(given: Assignment, split: Split) -> list[Region]:
     """Return the places of the image on screen that are judged by."""
     from napari_tileseg.annotation.places import places
-    from napari_tileseg.training.familiar import familiar
-    from napari_tileseg.training.held_out import gap_px, split
 
-    words = [one.vouchings for one in given.examples]
-    start = given.active if given.settings.go_on else given.base
-    known = familiar([start, given.active], [one.source for one in given.examples])
-    parts = split(words, gap_px(given.base.spec), given.settings.seed, known).held_out
-    pairs = zip(given.examples, parts, strict=True)
+    pairs = zip(given.examples, split.held_out, strict=True)
     held = [part for one, part in pairs if one.source is given.shown.source]
     return [box for part in held for place in places(part) for box in place.boxes[:1]]
 

@@ -200,14 +200,17 @@ def test_being_closed_it_stops_and_what_was_handed_out_stays() -> None:
 
 
 def test_told_to_stop_it_is_judged_all_the_same() -> None:
-    model, reports = _tiny(), []
-    settings = QUICK.but(epochs=1000)
-    stop = lambda: any(report.step for report in reports)  # noqa: E731
-    for report in fine_tune(model, [_lesson(model)], settings=settings, should_stop=stop):
-        reports.append(report)  # noqa: PERF402 it is looked at meanwhile
-    assert len(reports) == 3
-    assert reports[-1].verdict is not None
-    assert reports[-1].step == 1
+    model, steps = _tiny(), []
+    stream = fine_tune(
+        model,
+        [_lesson(model)],
+        settings=QUICK.but(epochs=1000),
+        should_stop=lambda: 1 in steps,
+    )
+    for report in stream:
+        steps.append(report.step)
+    assert steps == [0, 1, 1]
+    assert report.verdict is not None
 
 
 @pytest.mark.parametrize("after", [0, 1])

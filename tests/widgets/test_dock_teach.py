@@ -20,6 +20,8 @@ from napari_tileseg.engine.spec import (
 from napari_tileseg.models import registry
 from napari_tileseg.session import State
 from napari_tileseg.session.teaching import Phase
+from napari_tileseg.training.held_out import gap_px, split
+from napari_tileseg.viewer import lesson_job
 from napari_tileseg.viewer.teaching import _judged
 
 CLASSES = (
@@ -206,6 +208,24 @@ def test_a_verdict_that_cannot_be_shown_ends_the_teaching(ready, truth, qtbot, m
     assert ready.session.view.origin == "stub"
 
 
+def test_a_last_look_that_fails_takes_nothing_away_from_the_verdict(
+    ready, truth, qtbot, monkeypatch
+):
+    def look(looks, network, *, final):
+        if final:
+            raise ValueError("no look")
+        yield from ()
+
+    monkeypatch.setattr(lesson_job._Looks, "at", look)
+    review(ready, truth, qtbot)
+    teach(ready, qtbot)
+    qtbot.waitUntil(lambda: not ready.controller.teaching.is_teaching, timeout=10_000)
+    assert ready.session.view.teach.finding is not None
+    ready.controller.teaching.show_place()
+    ready.controller.teaching.use()
+    assert ready.session.view.origin == "stub · taught 1"
+
+
 def test_discarding_leaves_model_and_labels_alone(ready, viewer, truth, qtbot):
     review(ready, truth, qtbot)
     before, old, layers = layer_of(ready).data.copy(), ready.session.network, list(viewer.layers)
@@ -235,7 +255,9 @@ def test_labels_shuffled_where_it_learns_are_not_offered(viewer, dock, image, tr
     prepare(viewer, dock, image, linear_network(**GOOD))
     run(dock, qtbot)
     review(dock, truth, qtbot)
-    held = _judged(dock.controller.teaching._assignment())
+    given = dock.controller.teaching._assignment()
+    words = [one.vouchings for one in given.examples]
+    held = _judged(given, split(words, gap_px(given.base.spec), given.settings.seed))
     random = np.random.default_rng(0).integers(0, 3, truth.shape).astype(np.uint8)
     for region in PLACES:
         inside = any(
