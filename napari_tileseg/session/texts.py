@@ -159,7 +159,7 @@ def progress_text(state: State, wanted: Wanted) -> str:
 def _survey(wanted: Wanted) -> str:
     """Say how far a run is that has to know the whole image before it can begin."""
     percent = f"{int(100 * (wanted.surveyed or 0))} %"
-    return f"going over the whole image first · {percent}{_left(wanted)}"
+    return f"first pass · {percent}{_left(wanted)}"
 
 
 def _left(wanted: Wanted) -> str:

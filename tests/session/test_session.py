@@ -127,7 +127,7 @@ def test_a_run_that_goes_over_the_image_first_says_how_far_it_is() -> None:
     for second, share in ((1, 0.1), (2, 0.2), (4, 0.4)):
         now[0] = second
         session.survey(share)
-    text = "going over the whole image first · 40 % · 6 s left"
+    text = "first pass · 40 % · 6 s left"
     assert session.view.progress_text == text
     assert session.view.progress == 0
     now[0] = 12

@@ -118,7 +118,7 @@ def test_a_network_that_goes_over_the_whole_image_first_says_how_far_it_is(
     click(dock.run_panel.run)
     module.gate.let(2)
     wait_for_tile(module.gate, 3, qtbot)
-    said = "going over the whole image first"
+    said = "first pass"
     qtbot.waitUntil(lambda: said in dock.run_panel._progress.text(), timeout=5_000)
     assert 0 < int(re.search(r"(\d+) %", dock.run_panel._progress.text())[1]) < 100
     module.gate.let(1000)
