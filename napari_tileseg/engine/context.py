@@ -208,10 +208,8 @@ def bank_memory(network: Network, shape: tuple[int, ...], planes: int) -> int:
 
     Parameters
     ----------
-    network
-        One for which `has_context` holds.
-    shape
-        The size of a plane in pixels.
+    network, shape
+        See `Contexts`.
     planes
         How many of them there are.
     """

@@ -52,17 +52,13 @@ def in_words(provenance: dict[str, Any]) -> dict[str, Any]:
 def familiar(networks: Iterable[Network], sources: Iterable[Source]) -> list[list[Region]]:
     """Return the boxes that one of some networks was taught, image by image."""
     known = [one for one in (_known(one.provenance) for one in networks) if one]
-    if not known:
-        return [[] for _ in sources]
-    return [
-        [
-            tuple(slice(*ends) for ends in box)
-            for one in known
-            for box in one.get(_print_of(source), ())
-            if len(box) == len(source.label_shape)
-        ]
-        for source in sources
-    ]
+    return [_taught(known, source) if known else [] for source in sources]
+
+
+def _taught(known: list[dict[str, Any]], source: Source) -> list[Region]:
+    image, ndim = _print_of(source), len(source.label_shape)
+    boxes = [box for one in known for box in one.get(image, ()) if len(box) == ndim]
+    return [tuple(slice(*ends) for ends in box) for box in boxes]
 
 
 def touch(boxes: Sequence[Region], others: Sequence[Region]) -> bool:

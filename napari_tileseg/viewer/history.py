@@ -123,7 +123,8 @@ class History:
             self._runs.start()
 
     def _on_planned(self, plan: object) -> None:
-        if plan is not None and self._to_run is self._session.network is not None:
+        waiting = self._to_run
+        if plan is not None and waiting is not None and waiting is self._session.network:
             self._to_run = None
             self._runs.start()
 

@@ -15,12 +15,17 @@ def click(button):
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def test_what_the_weights_tell_is_filled_in_and_the_rest_is_asked(dock, qtbot, tmp_path):
-    path = tmp_path / "mine.pt"
+def asked_about(dock, qtbot, path):
+    """Open weights that somebody's own code has written; return the form, filled in."""
     torch.save(Written(STYLES["inc, down, up, outc"]).state_dict(), path)
     form = dock.model_panel.weights_form
     dock.model_panel.open(str(path))
     qtbot.waitUntil(lambda: form.architecture.currentText() == "scratch-unet", timeout=30_000)
+    return form
+
+
+def test_what_the_weights_tell_is_filled_in_and_the_rest_is_asked(dock, qtbot, tmp_path):
+    form = asked_about(dock, qtbot, tmp_path / "mine.pt")
     assert form.channels.value() == 2
     assert form.classes.text() == "background, class 1, class 2"
     assert "mine.pt is scratch-unet, 2 channels, 3 outputs. The weights do not say" in (
@@ -34,11 +39,7 @@ def test_what_the_weights_tell_is_filled_in_and_the_rest_is_asked(dock, qtbot, t
 
 
 def test_intensities_can_be_chosen(dock, qtbot, tmp_path):
-    path = tmp_path / "mine.pt"
-    torch.save(Written(STYLES["inc, down, up, outc"]).state_dict(), path)
-    form = dock.model_panel.weights_form
-    dock.model_panel.open(str(path))
-    qtbot.waitUntil(lambda: form.architecture.currentText() == "scratch-unet", timeout=30_000)
+    form = asked_about(dock, qtbot, tmp_path / "mine.pt")
     form.intensities.setCurrentText("Mean and spread of the image")
     click(form.load)
     qtbot.waitUntil(lambda: dock.session.view.spec is not None, timeout=30_000)
