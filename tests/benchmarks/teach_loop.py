@@ -226,9 +226,9 @@ class Case:
 
     def measure(self, arrivals: Arrivals) -> dict[str, object]:
         self.segment()
-        before = self.miou_of_the_rest()
         corrected = self.correct()
-        self.before = self.layer.data.copy()
+        # only now is it known where the rest is; nobody has painted there
+        self.before, before = self.layer.data.copy(), self.miou_of_the_rest()
         taught = self.teach(arrivals)
         self.after, after = self.layer.data.copy(), self.miou_of_the_rest()
         kept = all((self.after[place] == self.before[place]).all() for place in self.where)
