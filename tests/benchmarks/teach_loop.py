@@ -132,6 +132,7 @@ class Case:
         spin_until(lambda: not self.session.view.busy, 600)
 
     def miou_of_the_rest(self) -> float:
+        assert self.where, "before anything is corrected the rest would be the whole image"
         rest = self.truth.copy()
         for place in self.where:
             rest[place] = 255
