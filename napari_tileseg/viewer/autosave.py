@@ -234,33 +234,42 @@ class Autosave:
         if work.is_dirty:
             self._advance(work)
 
+    def settle(self) -> None:
+        """Give all work that is to be saved its project; after all tasks have ended."""
+        for work in self._works.values():
+            with suppress(TilesegError, OSError):  # nobody is there any more to be told
+                self._settle(work)
+
+    def _settle(self, work: ImageWork) -> None:
+        if work in self._made:
+            self._on_made(work)
+        if work.image is not None:
+            work.chosen.update(self._choice_of(work.image))
+        work.not_saved()
+        work.look(self._viewer)
+        if work.project is None and work.is_dirty and not work.is_read_only:
+            self._make_now(work)
+
     def close(self) -> None:
         """Save all that is not saved yet, and let go of everything; after all tasks have ended."""
         for timer in (self._look_timer, self._copy_timer):
             with suppress(RuntimeError):  # Python may clear it away before the window
                 timer.stop()
         self._bound.close()
+        self.settle()
         for work in self._works.values():
-            if work in self._made:
-                self._on_made(work)
             with suppress(TilesegError, OSError):  # nobody is there any more to be told
                 self._save_all(work)
             work.close()
         self._works.clear()
 
     def _save_all(self, work: ImageWork) -> None:
-        work.not_saved()
-        work.look(self._viewer)
-        if work.is_read_only or not (work.is_dirty or work.project is not None):
+        if work.project is None or work.is_read_only:
             return
-        if work.project is None:
-            self._make_now(work)
-            work.look(self._viewer)
-        if work.project is not None and not work.is_read_only:
-            while work.is_dirty:
-                save(work.project, work.facts(), work.copy(float("inf"), _MOST))
-            work.saved()
-            save(work.project, work.facts(final=True), ())
+        while work.is_dirty:
+            save(work.project, work.facts(), work.copy(float("inf"), _MOST))
+        work.saved()
+        save(work.project, work.facts(final=True), ())
 
 
 def _timer(every_ms: int, do: Callable[[], object]) -> QTimer:

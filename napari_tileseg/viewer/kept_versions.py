@@ -148,7 +148,7 @@ class KeptVersions:
         self._note_written()
         work = self._chosen_work()
         project = None if work is None else work.project
-        if work is None or project is None or project.read_only or project not in self._read:
+        if work is None or project is None or project.read_only or not self._knows(project):
             return
         with suppress(TilesegError):  # nobody is there any more to be told
             for one in self._family():
@@ -179,9 +179,7 @@ class KeptVersions:
 
     def _read_first(self, project: Project) -> None:
         """Take up what a project holds already: a dock that was closed may have left it."""
-        entries = project.facts.get("extra", {}).get(VERSIONS, ())
-        known = self.known()
-        if all(one["sha256"] in known for one in entries):
+        if self._knows(project):
             self._read.add(project)
             self.advance()
             return
@@ -189,7 +187,13 @@ class KeptVersions:
         def bring_back(stored: StoredVersions) -> None:
             self.bring_back(project, stored, in_use=self._session.network is None)
 
-        self._start(partial(read_versions, project, known), bring_back)
+        self._start(partial(read_versions, project, self.known()), bring_back)
+
+    def _knows(self, project: Project) -> bool:
+        """Return whether all that a project holds is listed here, or can be listed."""
+        known = self.known()
+        entries = project.facts.get("extra", {}).get(VERSIONS, ())
+        return project in self._read or all(one["sha256"] in known for one in entries)
 
     def _family(self) -> list[Version]:
         """Return what the version in use goes back to, and all that was taught from it."""

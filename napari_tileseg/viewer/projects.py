@@ -90,6 +90,7 @@ class Projects:
 
     def close(self) -> None:
         """Save what is not saved; after all tasks have ended."""
+        self._autosave.settle()  # what was taught is written to a project, which may not be there
         self._kept.close()
         self._autosave.close()
 

@@ -1,5 +1,7 @@
 """The work on disk in a real viewer: painted with the mouse, closed, offered again."""
 
+import time
+
 import numpy as np
 import pytest
 import tifffile
@@ -13,7 +15,9 @@ from napari_tileseg.engine.spec import Architecture, ModelSpec
 from napari_tileseg.io.project import Project
 from napari_tileseg.io.project_place import is_project
 from napari_tileseg.models import registry
+from napari_tileseg.viewer import autosave
 from napari_tileseg.viewer.layers import SegmentationLabels
+from napari_tileseg.viewer.project_files import make_project
 from napari_tileseg.widgets.docked import close_late
 
 
@@ -219,3 +223,27 @@ def test_what_the_model_was_taught_is_there_the_next_day(
     np.testing.assert_array_equal(ours(viewer)[0].data, loaded)
     return_to(dock, 0, qtbot)
     np.testing.assert_array_equal(ours(viewer)[0].data, taught)
+
+
+@pytest.mark.parametrize("slow_s", [0, 3])
+def test_what_was_taught_just_before_closing_is_there_the_next_day(
+    slow_s, viewer, dock, slide, make_napari_viewer, qtbot, monkeypatch
+):
+    def make_slowly(*of):
+        time.sleep(slow_s)
+        return make_project(*of)
+
+    monkeypatch.setattr(autosave, "make_project", make_slowly)
+    viewer.open(str(slide))
+    dock.session.set_model(savable_network(0), "cells")
+    dock.controller.run()
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    history = dock.controller.teaching.history
+    history.use(history.versions.add(savable_network(1), "Dice 0.71 → 0.83"))
+    assert dock.controller.projects.project is None or not slow_s
+    viewer, dock = again(viewer, dock, make_napari_viewer, qtbot)
+    viewer.open(str(slide))
+    offered(dock, qtbot)
+    qtbot.mouseClick(dock.project_bar.go_on, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.session.view.origin == "cells · taught 1", timeout=10_000)
+    qtbot.waitUntil(lambda: len(ours(viewer)) == 1, timeout=10_000)
