@@ -21,7 +21,7 @@ PLACE_CELLS = 4
 
 
 class DoubtMap:
-    """The mean doubt of each cell of an array of labels.
+    """The doubt in each cell of an array of labels.
 
     Parameters
     ----------
@@ -36,14 +36,16 @@ class DoubtMap:
         Of the labels.
     shape
         How many cells there are on each axis.
+    sums
+        (*cells) float32: the doubt of the pixels it was told of, added up, so that a cell that is
+        cut off by the border of the image, or not computed to the end, is worth as much less.
     """
 
     def __init__(self, shape: Sequence[int], step: int) -> None:
         self.labels_shape = tuple(shape)
         self.shape = (*shape[:-2], *(-(-size // CELL_PX) for size in shape[-2:]))
         self._step = step
-        self._sums = np.zeros(self.shape, np.float32)
-        self._counts = np.zeros(self.shape, np.uint16)
+        self.sums = np.zeros(self.shape, np.float32)
         self._runs = np.zeros(self.shape, np.uint16)
         self._run = 0
 
@@ -72,17 +74,15 @@ class DoubtMap:
         for axis, cells in ((-2, rows), (-1, columns)):
             edges = np.flatnonzero(np.diff(cells, prepend=-1))
             sums = np.add.reduceat(sums, edges, axis=axis)
-        counts = np.outer(*(np.bincount(cells - cells[0]) for cells in (rows, columns)))
         at = (
             *region[:-2],
             slice(rows[0], rows[-1] + 1),
             slice(columns[0], columns[-1] + 1),
         )
         old = self._runs[at] != self._run
-        self._sums[at][old], self._counts[at][old] = 0, 0
+        self.sums[at][old] = 0
         self._runs[at] = self._run
-        self._sums[at] += sums
-        self._counts[at] += counts.astype(np.uint16)
+        self.sums[at] += sums
 
     def worst(self, settled: NDArray[np.bool_], closed: NDArray[np.bool_]) -> Region | None:
         """Return the place with the most doubt; None if there is none left.
@@ -102,11 +102,11 @@ class DoubtMap:
         side = tuple(min(PLACE_CELLS, size) for size in self.shape[-2:])
         most, found = 0.0, None
         for plane in np.ndindex(*self.shape[:-2]):
-            if not self._counts[plane].any():
+            if not self.sums[plane].any():
                 continue
-            counts = np.where(settled[plane], 0, self.mean(plane))
+            doubt = np.where(settled[plane], 0, self.sums[plane])
             open_ = _windows(closed[plane].astype(np.float32), side) == 0
-            windows = np.where(open_, _windows(counts, side), 0)
+            windows = np.where(open_, _windows(doubt, side), 0)
             corner = np.unravel_index(int(windows.argmax()), windows.shape)
             if windows[corner] > most:
                 most, found = float(windows[corner]), (plane, corner)
@@ -118,11 +118,6 @@ class DoubtMap:
             for first, count in zip(corner, side, strict=True)
         )
         return (*(slice(index, index + 1) for index in plane), *square)
-
-    def mean(self, plane: tuple[int, ...] = ()) -> NDArray[np.float32]:
-        """Return the mean doubt of each cell of a plane, 0 where nothing is known."""
-        means: NDArray[np.float32] = self._sums[plane] / np.maximum(self._counts[plane], 1)
-        return means.astype(np.float32)
 
 
 def _windows(cells: NDArray[np.float32], side: tuple[int, ...]) -> NDArray[np.float32]:

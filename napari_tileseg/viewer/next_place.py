@@ -75,9 +75,12 @@ class NextPlace:
         self._session.tell(said)
 
     def _find(self, known: DoubtMap, reviewed: Cells) -> tuple[Region | None, str]:
-        # planes beside one another are much alike, so another square is worth more at first
-        for elsewhere in (True, False):
-            place = known.worst(reviewed, _closed(known, self._shown, on_all_planes=elsewhere))
+        # what lies beside a place, on its plane or the next, is much like it: worth less at first
+        for apart, elsewhere in ((True, True), (True, False), (False, False)):
+            closed = _closed(known, self._shown, on_all_planes=elsewhere)
+            if apart:
+                closed = _with_neighbours(closed | reviewed)
+            place = known.worst(reviewed, closed)
             if place is not None:
                 return place, _HERE
         if not self._shown:
@@ -101,3 +104,13 @@ def _closed(known: DoubtMap, places: list[Region], *, on_all_planes: bool) -> Ce
         cells = (slice(at.start // CELL_PX, -(-at.stop // CELL_PX)) for at in place[-2:])
         closed[(*planes, *cells)] = True
     return closed
+
+
+def _with_neighbours(cells: Cells) -> Cells:
+    """Return cells and those that touch them on the same plane, corners included."""
+    for axis in (-2, -1):
+        one_on = np.swapaxes(cells, axis, -1)
+        padded = np.pad(one_on, [(0, 0)] * (cells.ndim - 1) + [(1, 1)])
+        wider = padded[..., :-2] | padded[..., 1:-1] | padded[..., 2:]
+        cells = np.swapaxes(wider, axis, -1)
+    return cells

@@ -78,6 +78,30 @@ def test_next_place_goes_where_the_model_is_unsure_and_nobody_has_reviewed(ready
     np.testing.assert_allclose(middle(viewer, layer), UNSURE[1], atol=64)
 
 
+def test_places_keep_a_distance_as_long_as_there_is_room(viewer, dock, qtbot):
+    image = np.full((1024, 1280), 250, np.uint8)
+    image[256:768, 128:1024] = 20  # larger than a place, and equally unsure everywhere
+    viewer.add_image(image, name="slide")
+    dock.session.set_model(unsure(), "stub")
+    dock.teach_step.set_open(True)
+    click(dock.run_panel.run)
+    qtbot.waitUntil(lambda: not dock.session.view.busy, timeout=20_000)
+    layer = dock.controller.chosen.results.front
+    for shown in (True, False):
+        click(dock.teach_panel.next_place)
+        (first,) = dock.controller.places._shown
+        if not shown:
+            layer.review(first)
+            dock.controller.places.bind(dock.controller.chosen.results)
+        click(dock.teach_panel.next_place)
+        second = dock.controller.places._shown[-1]
+        gaps = [
+            max(a.start, b.start) - min(a.stop, b.stop) for a, b in zip(first, second, strict=True)
+        ]
+        assert max(gaps) >= CELL_PX
+        dock.controller.places.bind(dock.controller.chosen.results)
+
+
 def test_when_all_places_were_shown_it_begins_again(ready, viewer, qtbot):
     click(ready.run_panel.run)
     qtbot.waitUntil(lambda: not ready.session.view.busy, timeout=20_000)
@@ -103,7 +127,7 @@ def test_after_a_run_for_the_view_it_stays_where_labels_are(ready, viewer, qtbot
     computed = layer.data[visible_region(viewer, layer).region(layer.data.shape)] != NOT_COMPUTED
     assert computed.any()
     doubts = ready.controller.places._doubts[layer]
-    told = np.argwhere(doubts.mean() > 0) * CELL_PX
+    told = np.argwhere(doubts.sums > 0) * CELL_PX
     for row, column in told:
         assert (layer.data[row : row + CELL_PX, column : column + CELL_PX] != NOT_COMPUTED).any()
 
