@@ -87,13 +87,15 @@ def _line(wanted: Wanted) -> str:
         return _progress_text(known)
     if known.phase is Phase.DECIDING and known.finding is not None:
         return f"{known.finding.outcome}: use it?"
-    parts = []
+    n_regions = 0 if known.readiness is None else known.readiness.regions
+    regions = "region" if n_regions == 1 else "regions"
+    if known.corrected and n_regions:
+        return f"{known.corrected:,} px · {n_regions} {regions}"  # no more fits into a narrow dock
     if known.corrected:
-        parts.append(f"{known.corrected:,} px corrected")
-    regions = 0 if known.readiness is None else known.readiness.regions
-    if regions:
-        parts.append(f"{regions} reviewed {'region' if regions == 1 else 'regions'}")
-    return " · ".join(parts) or ("nothing corrected yet" if wanted.has_labels else "needs labels")
+        return f"{known.corrected:,} px corrected"
+    if n_regions:
+        return f"{n_regions} reviewed {regions}"
+    return "nothing corrected yet" if wanted.has_labels else "needs labels"
 
 
 def _readiness(known: TeachState) -> str:

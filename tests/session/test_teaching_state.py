@@ -54,7 +54,9 @@ def test_without_anything_vouched_the_panel_says_what_to_do_and_teach_is_off(wan
 
 def test_what_is_vouched_for_stands_in_the_line_of_the_step(wanted):
     shown = view(wanted, corrected=1204, readiness=ENOUGH)
-    assert shown.line == "1,204 px corrected · 3 reviewed regions"
+    assert shown.line == "1,204 px · 3 regions"
+    assert view(wanted, corrected=1204).line == "1,204 px corrected"
+    assert view(wanted, readiness=ENOUGH).line == "3 reviewed regions"
     assert shown.can_teach
     assert shown.readiness == ENOUGH.text
 
