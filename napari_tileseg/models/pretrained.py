@@ -88,6 +88,11 @@ def _require_width(encoder_name: str, encoder: Any) -> None:
 def _downloaded(encoder_name: str, encoder: Any) -> dict[str, torch.Tensor]:
     """Return ImageNet weights of an encoder; raises one of `_NOT_THERE` if they cannot be had."""
     encoders = import_smp().encoders
+    if isinstance(encoder, encoders.TimmViTEncoder):  # a plain transformer, which DPT makes itself
+        made = encoders.TimmViTEncoder(
+            encoder.name, depth=len(encoder.out_channels), dynamic_img_size=True
+        )
+        return dict(made.state_dict())
     own = encoders.encoders.get(encoder_name)
     if own is not None and IMAGENET not in own["pretrained_settings"]:
         offered = ", ".join(own["pretrained_settings"]) or "none"
@@ -99,8 +104,7 @@ def _downloaded(encoder_name: str, encoder: Any) -> dict[str, torch.Tensor]:
     made = encoders.get_encoder(
         encoder_name, depth=depth, weights=IMAGENET if own is not None else True
     )
-    found: dict[str, torch.Tensor] = made.state_dict()
-    return found
+    return dict(made.state_dict())
 
 
 def _fallen_back(encoder_name: str, error: Exception) -> str:
@@ -163,9 +167,11 @@ def _in_order(
             f"'{file_name}' holds {len(given)} tensors; this encoder has {len(needed)}. "
             "Choose the weights of the same encoder."
         )
+    # before its first kernel, a transformer has the positions of its patches
+    first = next((name for name in needed if needed[name].ndim == 4), "")
     return wanted | {
-        name: _fitted(name, tensor, wanted[name], first=index == 0, file_name=file_name)
-        for index, (name, tensor) in enumerate(pairs)
+        name: _fitted(name, tensor, wanted[name], first=name == first, file_name=file_name)
+        for name, tensor in pairs
     }
 
 

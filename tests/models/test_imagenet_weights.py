@@ -50,3 +50,32 @@ def test_an_encoder_without_such_weights_is_refused(monkeypatch):
     monkeypatch.setitem(settings, "pretrained_settings", {"ssl": {}})
     with pytest.raises(CheckpointError, match=r"no 'imagenet' weights.*offered: ssl.*Choose"):
         load_encoder_weights(unet(), "resnet18", IMAGENET)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_plain_transformer_asks_for_its_own_weights(monkeypatch, channels):
+    import timm
+
+    make, asked = timm.create_model, []
+
+    def with_weights(name, *, pretrained, **more):
+        asked.append((name, pretrained))
+        torch.manual_seed(1)
+        return make(name, pretrained=False, **more)
+
+    name = "tu-vit_tiny_patch16_224.augreg_in21k"
+    module = registry.build(
+        Architecture("smp.DPT", {"encoder_name": name, "in_channels": channels, "classes": 2})
+    )
+    encoder = module.encoder.model
+    before = encoder.blocks[0].attn.qkv.weight.clone()
+    monkeypatch.setattr(timm, "create_model", with_weights)
+    assert load_encoder_weights(module, name, IMAGENET) == ""
+    assert asked == [(name.removeprefix("tu-"), True)]
+    torch.manual_seed(1)
+    wanted = make(asked[0][0], pretrained=False, dynamic_img_size=True)
+    assert not torch.equal(before, wanted.blocks[0].attn.qkv.weight)
+    assert torch.equal(encoder.blocks[0].attn.qkv.weight, wanted.blocks[0].attn.qkv.weight)
+    kernel = wanted.patch_embed.proj.weight
+    kernel = kernel.sum(1, keepdim=True) if channels == 1 else kernel
+    assert torch.equal(encoder.patch_embed.proj.weight, kernel)
