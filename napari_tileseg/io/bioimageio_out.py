@@ -23,6 +23,7 @@ from napari_tileseg.io.onnx_files import read_onnx
 from napari_tileseg.io.onnx_out import own_copy, save_onnx
 from napari_tileseg.models.libraries import import_bioimageio, import_onnx
 from napari_tileseg.models.onnx_net import OnnxNet
+from napari_tileseg.models.smp_decoders import SMP_DECODERS
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
@@ -272,7 +273,10 @@ def _weights(network: Network, folder: Path) -> dict[str, Any]:
             "architecture": {
                 "import_from": "segmentation_models_pytorch",
                 "callable": architecture.name.removeprefix(_SMP),
-                "kwargs": {**architecture.arguments, "encoder_weights": None},
+                "kwargs": {
+                    **SMP_DECODERS[architecture.name].completed(architecture.arguments),
+                    "encoder_weights": None,
+                },
             },
             "pytorch_version": torch.__version__.partition("+")[0],
         }

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from napari_tileseg.errors import CheckpointError, OutputError
 from napari_tileseg.io import own_format
+from napari_tileseg.models.smp_decoders import SMP_DECODERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def save_smp_folder(network: Network, folder: Path) -> Path:
             "Convert it to a .safetensors file."
         )
     config: dict[str, Any] = {
-        **architecture.arguments,
+        **SMP_DECODERS[architecture.name].completed(architecture.arguments),
         "encoder_weights": None,
         "_model_class": architecture.name.removeprefix("smp."),
     }

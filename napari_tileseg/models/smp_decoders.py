@@ -106,14 +106,18 @@ class SmpDecoder:
         """Return the module with random weights; `CheckpointError` if an argument is wrong."""
         wanted = dict(self.defaults) | _modern(arguments)
         self._check(wanted)
-        encoder = wanted.get("encoder_name", ENCODER_NAME.default)
         return built(
             self.class_name,
             wanted,
-            lambda: self._made({**sizes_freely(encoder), **wanted}),
+            lambda: self._made(self.completed(wanted)),
             lambda module: self._trial(module, wanted),
             "Its arguments upsampling, encoder_depth and encoder_output_stride",
         )
+
+    def completed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of which the library itself makes what `build` makes."""
+        wanted = dict(self.defaults) | _modern(arguments)
+        return {**sizes_freely(wanted.get("encoder_name", ENCODER_NAME.default)), **wanted}
 
     def facts_of(self, module: nn.Module, arguments: Mapping[str, Any]) -> Facts:
         """Return what a description has to say about a module that `build` made."""

@@ -5,7 +5,11 @@ import segmentation_models_pytorch as smp
 import torch
 
 from napari_tileseg import cli
+from napari_tileseg.engine.network import Network
+from napari_tileseg.engine.spec import Architecture, ModelSpec, default_classes
 from napari_tileseg.io.checkpoints import load_model
+from napari_tileseg.io.smp_folders_out import save_smp_folder
+from napari_tileseg.models import registry
 
 
 def test_a_model_becomes_a_folder_of_the_library_and_comes_back(tileseg, tiny_checkpoint, tmp_path):
@@ -23,6 +27,24 @@ def test_a_model_becomes_a_folder_of_the_library_and_comes_back(tileseg, tiny_ch
     assert back.architecture.arguments == told
     with torch.inference_mode():
         assert torch.equal(back.module(tile), before.module(tile))
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [
+        ("smp.Unet", "tu-swin_tiny_patch4_window7_224"),
+        ("smp.DPT", "tu-vit_tiny_patch16_224.augreg_in21k"),
+    ],
+)
+def test_a_transformer_takes_tiles_of_any_size_in_the_library_too(name, encoder, tmp_path):
+    arguments = {"encoder_name": encoder, "in_channels": 1, "classes": 2}
+    recipe = Architecture(name, arguments)
+    spec = ModelSpec("any size", default_classes(2), channels=("grey",), stride=32, tile=256)
+    before = Network(registry.build(recipe).eval(), spec, recipe)
+    theirs = smp.from_pretrained(save_smp_folder(before, tmp_path / "folder")).eval()
+    tile = torch.rand(1, 1, 160, 160)
+    with torch.inference_mode():
+        assert torch.equal(theirs(tile), before.module(tile))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".zip"])
