@@ -1,6 +1,7 @@
 """The versions of a model in a project: what was taught is there the next day."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -37,8 +38,11 @@ class Never(AtOnce):
 class Window:
     """One window with one image; its project is saved as autosave would."""
 
+    opened: ClassVar = []
+
     def __init__(self, path, tasks=None):
         self.project = Project.open(path) if path.exists() else Project.create(path, {})
+        self.opened.append(self.project)
         self.work = SimpleNamespace(project=self.project, extra={})
         self.work.extra.update(self.project.facts.get("extra", {}))
         self.session = Session()
@@ -69,7 +73,9 @@ class Window:
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "a.tileseg"
+    yield tmp_path / "a.tileseg"
+    while Window.opened:
+        Window.opened.pop().close()
 
 
 def titles(window):
@@ -153,6 +159,7 @@ def test_a_second_project_gets_the_models_in_use_too_and_none_is_listed_twice(pa
     assert len(other.models) == 3
     assert len(window.versions.all) == 3
     assert window.work.extra["versions"]
+    other.close()
 
 
 def test_a_window_that_only_reads_writes_no_models(path):
@@ -167,6 +174,7 @@ def test_a_window_that_only_reads_writes_no_models(path):
     kept.close()
     assert session.view.notice is None
     assert not list((path / "models").iterdir())
+    window.project.close()
     first.close()
 
 
@@ -184,7 +192,7 @@ def test_a_model_that_cannot_be_saved_is_told_once(path):
 def test_the_history_says_what_was_taught_and_what_was_in_use(path):
     window = taught(path)
     window.close()
-    entries = [(one["what"], one["origin"]) for one in Project.open(path).history]
+    entries = [(one["what"], one["origin"]) for one in Window(path).project.history]
     assert entries[:2] == [("loaded", "cells"), ("taught", "cells · taught 1")]
     assert ("in use", "cells · taught 2") in entries
     assert entries[-1] == ("in use", "cells")
