@@ -32,7 +32,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "tileseg convert cells.safetensors cells_smp",
     )
     parser.add_argument(
-        "model", metavar="CKPT", help="a checkpoint file, a folder or the name of a bundled model"
+        "model",
+        metavar="CKPT",
+        help="a checkpoint file, a folder, the name of a bundled model, or hf:OWNER/NAME",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="the file or folder to write")
     parser.add_argument(

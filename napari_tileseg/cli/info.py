@@ -30,7 +30,9 @@ def add_parser(subparsers: Subparsers) -> None:
         example="tileseg info slide.ome.tif\ntileseg info my_model.safetensors --json",
     )
     parser.add_argument(
-        "file", metavar="FILE", help="an image, a checkpoint, or the name of a bundled model"
+        "file",
+        metavar="FILE",
+        help="an image, a checkpoint, the name of a bundled model, or hf:OWNER/NAME",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for another program")
     add_architecture(parser)
@@ -39,8 +41,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what is known about the file."""
     from napari_tileseg.io.checkpoints import bundled_models
+    from napari_tileseg.io.hugging_face import fetched, is_on_hub
 
-    path = Path(args.file)
+    path = fetched(args.file) if is_on_hub(args.file) else Path(args.file)
     bundled = bundled_models()
     if not path.exists() and args.file not in bundled:
         raise ImageError(

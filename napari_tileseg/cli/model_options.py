@@ -20,7 +20,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         required=True,
         metavar="M",
-        help="a bundled model ('tileseg models' lists them), a checkpoint file or a folder",
+        help="a bundled model ('tileseg models' lists them), a checkpoint file or a folder; "
+        "hf:OWNER/NAME fetches a folder from Hugging Face",
     )
     add_architecture(parser)
 

@@ -18,6 +18,7 @@ from napari_tileseg.io.bare_weights import network_of, recognised
 from napari_tileseg.io.bioimageio_in import DESCRIPTIONS, read_package
 from napari_tileseg.io.bioimageio_out import save_package
 from napari_tileseg.io.formats import IF_TRUSTED, Format, kind_of, recognise
+from napari_tileseg.io.hugging_face import fetched, is_on_hub, name_on_hub
 from napari_tileseg.io.known_facts import use_known_facts
 from napari_tileseg.io.limits import ANOTHER, FROM_OTHERS, check_text, no_more_than
 from napari_tileseg.io.onnx_files import check_stored, look_at, read_onnx
@@ -55,7 +56,7 @@ def load_model(
     classes: Sequence[str] | None = None,
     trust: bool = False,
 ) -> Network:
-    """Load a network that is ready to run; nothing is downloaded.
+    """Load a network that is ready to run; nothing is downloaded unless a person asks for it.
 
     No code in the file is run, unless somebody said that the file is to be trusted.
 
@@ -64,7 +65,8 @@ def load_model(
     source
         The name of a bundled model, our own .safetensors file, a folder written by
         `save_pretrained` of segmentation-models-pytorch, a file with a state dict, an ONNX
-        network, or a package of bioimage.io (a folder or a zip archive).
+        network, or a package of bioimage.io (a folder or a zip archive). "hf:OWNER/NAME" fetches
+        such a folder from Hugging Face, unless it is there from before.
     device
         Where it will run: "auto", "cpu", "cuda", "cuda:1", "mps".
     architecture
@@ -106,12 +108,15 @@ def load_model(
         if path.name in str(error):
             raise
         remedy = "" if architecture else f" {ANOTHER}"
-        raise CheckpointError(f"'{path.name}' cannot be used. {error}{remedy}") from error
+        name = source if is_on_hub(source) else path.name
+        raise CheckpointError(f"'{name}' cannot be used. {error}{remedy}") from error
     except (MemoryError, RecursionError) as error:
         raise CheckpointError(
             f"'{path.name}' asks for more memory than there is, or is nested without end. "
             f"{FROM_OTHERS}"
         ) from error
+    if is_on_hub(source) and network.spec.name == path.name:  # its folder is called by a digest
+        network = replace(network, spec=replace(network.spec, name=name_on_hub(str(source))))
     network.module.to(target)
     use_known_facts()
     return network
@@ -200,6 +205,8 @@ def _find(source: str | Path) -> Path:
     bundled = bundled_models()
     if isinstance(source, str) and source in bundled:
         return bundled[source]
+    if is_on_hub(source):
+        return fetched(str(source))
     path = Path(source).expanduser()
     if path.name in DESCRIPTIONS and path.is_file():
         return path.resolve().parent
