@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from napari_tileseg.annotation.sparse import Region
-
-    Cells = NDArray[np.bool_]
-    Windows = NDArray[np.float32]
 
 CELL_PX = 64
 """Doubt is known by the square of this side, on the last two axes."""
@@ -47,7 +44,6 @@ class DoubtMap:
     def __init__(self, shape: Sequence[int], step: int) -> None:
         self.labels_shape = tuple(shape)
         self.shape = (*shape[:-2], *(-(-size // CELL_PX) for size in shape[-2:]))
-        self._side = tuple(min(PLACE_CELLS, size) for size in self.shape[-2:])
         self._step = step
         self.sums = np.zeros(self.shape, np.float32)
         self._runs = np.zeros(self.shape, np.uint16)
@@ -88,7 +84,7 @@ class DoubtMap:
         self._runs[at] = self._run
         self.sums[at] += sums
 
-    def worst(self, settled: Cells, closed: Cells) -> Region | None:
+    def worst(self, settled: NDArray[np.bool_], closed: NDArray[np.bool_]) -> Region | None:
         """Return the place with the most doubt; None if there is none left.
 
         Parameters
@@ -103,55 +99,28 @@ class DoubtMap:
         A square of `PLACE_CELLS` cells on each side on one plane, in pixels of the labels, or what
         fits into a smaller image. It may reach beyond the border of the image by part of a cell.
         """
-        return self._best(settled, closed, lambda windows: windows)
-
-    def typical(self, settled: Cells, closed: Cells) -> Region | None:
-        """Return a place such as most doubt is in; None if there is none left.
-
-        Half of all doubt is in places that have more of it, half in places that have less. The
-        worst ones are often unlike the rest; this one shows what is usual.
-
-        Parameters
-        ----------
-        settled, closed
-            As for `worst`.
-        """
-        found = [self._windows(plane, settled).ravel() for plane in self._told()]
-        windows = np.sort(np.concatenate([np.zeros(1), *found]))
-        usual = windows[np.searchsorted(np.cumsum(windows), windows.sum() / 2)]
-        return self._best(settled, closed, lambda windows: -np.abs(windows - usual))
-
-    def _best(
-        self, settled: Cells, closed: Cells, score: Callable[[Windows], Windows]
-    ) -> Region | None:
-        """Return the place with the highest score, which is told from its doubt."""
-        highest, found = -np.inf, None
-        for plane in self._told():
-            windows = self._windows(plane, settled)
-            is_open = (_means(closed[plane], self._side) == 0) & (windows > 0)
-            scores = np.where(is_open, score(windows), -np.inf)
-            corner = np.unravel_index(int(scores.argmax()), scores.shape)
-            if scores[corner] > highest:
-                highest, found = float(scores[corner]), (plane, corner)
+        side = tuple(min(PLACE_CELLS, size) for size in self.shape[-2:])
+        most, found = 0.0, None
+        for plane in np.ndindex(*self.shape[:-2]):
+            if not self.sums[plane].any():
+                continue
+            doubt = np.where(settled[plane], 0, self.sums[plane])
+            open_ = _windows(closed[plane].astype(np.float32), side) == 0
+            windows = np.where(open_, _windows(doubt, side), 0)
+            corner = np.unravel_index(int(windows.argmax()), windows.shape)
+            if windows[corner] > most:
+                most, found = float(windows[corner]), (plane, corner)
         if found is None:
             return None
         plane, corner = found
         square = (
             slice(int(first) * CELL_PX, (int(first) + count) * CELL_PX)
-            for first, count in zip(corner, self._side, strict=True)
+            for first, count in zip(corner, side, strict=True)
         )
         return (*(slice(index, index + 1) for index in plane), *square)
 
-    def _told(self) -> Iterator[tuple[int, ...]]:
-        """Yield the planes of which something is known."""
-        return (plane for plane in np.ndindex(*self.shape[:-2]) if self.sums[plane].any())
 
-    def _windows(self, plane: tuple[int, ...], settled: Cells) -> Windows:
-        """Return the doubt of every place on a plane, by its first cell."""
-        return _means(np.where(settled[plane], 0, self.sums[plane]), self._side)
-
-
-def _means(cells: NDArray[Any], side: tuple[int, ...]) -> Windows:
+def _windows(cells: NDArray[np.float32], side: tuple[int, ...]) -> NDArray[np.float32]:
     """Return the mean of each window of `side` cells."""
     found: NDArray[Any] = cells.astype(np.float64)
     for axis, count in enumerate(side):

@@ -1,4 +1,4 @@
-"""Going from place to place, to where the model is unsure and nobody has reviewed yet."""
+"""Going from place to place, to where the model is least sure and nobody has reviewed yet."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
     Cells = NDArray[np.bool_]
 
-_WORST = "Here the model is least sure. Correct what is wrong, then mark it as reviewed."
-_USUAL = (
-    "Here the model is as sure as in most places, so that it learns what is usual too. Correct "
-    "what is wrong, then mark it as reviewed."
-)
+_HERE = "Here the model is least sure. Correct what is wrong, then mark it as reviewed."
 _AGAIN = "All places were shown; these are the first ones again."
 _NOWHERE = "The model is sure of everything that nobody has reviewed yet."
 _RUN_FIRST = "Run first: where the model is unsure is found out while it segments."
@@ -66,11 +62,7 @@ class NextPlace:
         return known
 
     def go(self) -> None:
-        """Look at a place where the model is unsure, of those not reviewed or shown yet.
-
-        The worst and a typical one take turns: what is worst is often unlike the rest, and a
-        model that has learnt from nothing else gains less on it.
-        """
+        """Look at the place where the model is least sure, of those not reviewed or shown yet."""
         results = self._results
         known = None if results is None else self._doubts.get(results.front)
         if results is None or known is None or known.labels_shape != results.front.data.shape:
@@ -83,15 +75,14 @@ class NextPlace:
         self._session.tell(said)
 
     def _find(self, known: DoubtMap, reviewed: Cells) -> tuple[Region | None, str]:
-        find, said = (known.typical, _USUAL) if len(self._shown) % 2 else (known.worst, _WORST)
         # what lies beside a place, on its plane or the next, is much like it: worth less at first
         for apart, elsewhere in ((True, True), (True, False), (False, False)):
             closed = _closed(known, self._shown, on_all_planes=elsewhere)
             if apart:
                 closed = _with_neighbours(closed | reviewed)
-            place = find(reviewed, closed)
+            place = known.worst(reviewed, closed)
             if place is not None:
-                return place, said
+                return place, _HERE
         if not self._shown:
             return None, _NOWHERE
         self._shown = []

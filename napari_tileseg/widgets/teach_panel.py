@@ -52,8 +52,8 @@ class TeachPanel(QWidget):
         self.next_place = push_button(
             "Next place",
             "plain",
-            "Go where the model is unsure and nobody has reviewed yet: where it is least sure, "
-            "and in turn where it is as sure as in most places",
+            "Go where the model is least sure, and nobody has reviewed yet: corrections there "
+            "teach it most",
         )
         self.mark_view = push_button(
             "Mark view as reviewed",

@@ -87,16 +87,3 @@ def test_a_thin_strip_at_the_border_is_no_place_of_its_own():
     pixels[200:500, 300:600] = 0.3
     known = told(pixels.shape, pixels, ([0, 771], [0, 822]))
     assert pixels[known.worst(*np.zeros((2, *known.shape), bool))].mean() > 0.25
-
-
-def test_a_typical_place_has_less_doubt_than_the_worst_and_more_than_none():
-    pixels = np.zeros((1024, 2048), np.float32)
-    pixels[:, 1024:] = 0.2  # the other half is empty
-    pixels[:256, -256:] = 0.9
-    known = told(pixels.shape, pixels, ([0, 1024], [0, 2048]))
-    nothing = np.zeros(known.shape, bool)
-    assert pixels[known.worst(nothing, nothing)].min() == np.float32(0.9)
-    assert pixels[known.typical(nothing, nothing)].mean() == pytest.approx(0.2)
-    assert known.typical(nothing, ~nothing) is None
-    assert known.typical(~nothing, nothing) is None
-    assert DoubtMap((300, 300), STEP).typical(*np.zeros((2, 5, 5), bool)) is None
