@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_tileseg.errors import ProjectError, TilesegError
 from napari_tileseg.io.project_lock import ProjectGone, ProjectInUse
@@ -76,17 +76,12 @@ class Autosave:
         self._works: dict[str, ImageWork] = {}
         self._made: dict[ImageWork, tuple[Project, Path | None]] = {}
         self._copying: list[ImageWork] = []
-        self._bound = ExitStack()
         self._look_timer = _timer(LOOK_EVERY_MS, self.look)
         self._copy_timer = _timer(_COPY_EVERY_MS, self._copy)
 
     def start(self) -> None:
         """Begin to save."""
         self._look_timer.start()
-        app = QCoreApplication.instance()
-        if app is not None:
-            app.aboutToQuit.connect(self.close)
-            self._bound.callback(app.aboutToQuit.disconnect, self.close)
 
     def work_on(self, image: Image) -> ImageWork:
         """Return the work on an image."""
@@ -255,7 +250,6 @@ class Autosave:
         for timer in (self._look_timer, self._copy_timer):
             with suppress(RuntimeError):  # Python may clear it away before the window
                 timer.stop()
-        self._bound.close()
         self.settle()
         for work in self._works.values():
             with suppress(TilesegError, OSError):  # nobody is there any more to be told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from functools import partial
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QWidget
 
 
@@ -22,8 +22,12 @@ class Docked(QWidget):
         super().__init__()
         self.connected = ExitStack()
         self._was_docked = False
-        # the window may go with all that is in it
-        self.destroyed.connect(partial(close_late, self.connected))
+        end = partial(close_late, self.connected)
+        self.destroyed.connect(end)  # the window may go with all that is in it
+        app = QCoreApplication.instance()
+        assert app is not None, "a widget needs an application"
+        app.aboutToQuit.connect(end)  # the program may end before its windows go
+        self.connected.callback(app.aboutToQuit.disconnect, end)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """End all work when the dock is closed: napari takes the widget out and forgets it."""
@@ -38,7 +42,7 @@ class Docked(QWidget):
 
 
 def close_late(connected: ExitStack) -> None:
-    """Close what a widget held that Qt has destroyed already."""
+    """Close what a widget held that Qt destroys, or has destroyed already."""
     # where Python clears a whole window away, its timers may have gone first
     with suppress(RuntimeError):
         connected.close()

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import torch
 from gated import CLASSES, Gated, gated_network
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QCoreApplication, QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_tileseg.engine.network import Network
@@ -225,12 +225,13 @@ def test_what_the_model_was_taught_is_there_the_next_day(
     np.testing.assert_array_equal(ours(viewer)[0].data, taught)
 
 
+@pytest.mark.parametrize("quits", [False, True], ids=["closes", "quits"])
 @pytest.mark.parametrize("slow_s", [0, 3])
-def test_what_was_taught_just_before_closing_is_there_the_next_day(
-    slow_s, viewer, dock, slide, make_napari_viewer, qtbot, monkeypatch
+def test_what_was_taught_just_before_the_end_is_there_the_next_day(
+    slow_s, quits, viewer, dock, slide, make_napari_viewer, qtbot, monkeypatch
 ):
     def make_slowly(*of):
-        time.sleep(slow_s)
+        time.sleep(slow_s)  # a slow disk: the end comes while the project is being made
         return make_project(*of)
 
     monkeypatch.setattr(autosave, "make_project", make_slowly)
@@ -241,6 +242,8 @@ def test_what_was_taught_just_before_closing_is_there_the_next_day(
     history = dock.controller.teaching.history
     history.use(history.versions.add(savable_network(1), "Dice 0.71 → 0.83"))
     assert dock.controller.projects.project is None or not slow_s
+    if quits:  # napari does this before its windows are gone
+        QCoreApplication.instance().aboutToQuit.emit()
     viewer, dock = again(viewer, dock, make_napari_viewer, qtbot)
     viewer.open(str(slide))
     offered(dock, qtbot)
