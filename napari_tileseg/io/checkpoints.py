@@ -89,6 +89,8 @@ def load_model(
     """
     target = resolve_device(device)
     path = _find(source)
+    # a folder of the hub is called by a digest
+    name = name_on_hub(str(source)) if is_on_hub(source) else path.name
     try:
         try:
             network = _loaded(path, architecture, classes)
@@ -105,18 +107,16 @@ def load_model(
             network = from_trusted(path, trusted, architecture, classes)
             network = replace(network, provenance=_provenance(path, network.provenance))
     except CheckpointError as error:
-        if path.name in str(error):
+        if name in str(error):
             raise
         remedy = "" if architecture else f" {ANOTHER}"
-        name = source if is_on_hub(source) else path.name
         raise CheckpointError(f"'{name}' cannot be used. {error}{remedy}") from error
     except (MemoryError, RecursionError) as error:
         raise CheckpointError(
-            f"'{path.name}' asks for more memory than there is, or is nested without end. "
-            f"{FROM_OTHERS}"
+            f"'{name}' asks for more memory than there is, or is nested without end. {FROM_OTHERS}"
         ) from error
-    if is_on_hub(source) and network.spec.name == path.name:  # its folder is called by a digest
-        network = replace(network, spec=replace(network.spec, name=name_on_hub(str(source))))
+    if network.spec.name == path.name != name:
+        network = replace(network, spec=replace(network.spec, name=name))
     network.module.to(target)
     use_known_facts()
     return network

@@ -108,6 +108,13 @@ def test_every_refusal_says_what_to_do(monkeypatch, error, said):
         load_model("hf:owner/cells@v1")
 
 
+def test_a_damaged_model_is_told_by_the_name_that_was_asked_for(hub):
+    _, folder, _ = hub
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="'cells' cannot be used"):
+        load_model("hf:owner/cells")
+
+
 def test_a_model_in_another_format_is_told(hub):
     _, folder, _ = hub
     (folder / "model.safetensors").unlink()
