@@ -12,6 +12,7 @@ import torch
 from napari_tileseg.engine.device import autocast, fast_precision, resolve_device
 from napari_tileseg.settings import Precision
 from napari_tileseg.training.average import Average
+from napari_tileseg.training.depthwise import fast_depthwise
 from napari_tileseg.training.losses import IGNORE, segmentation_loss
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Learner:
         if not bool((masks != IGNORE).any()):
             return math.nan
         images = images.to(self.device, memory_format=torch.channels_last)
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision), fast_depthwise(self.device, self.precision):
             logits = self._network_logits(images)
         loss = segmentation_loss(
             logits,
