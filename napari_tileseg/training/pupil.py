@@ -138,7 +138,9 @@ class Pupil:
         let_change(module, self._names)
         weights = dict(module.named_parameters())
         self._optimiser = torch.optim.AdamW(
-            [{"params": [weights[name] for name in names]} for names in chosen], weight_decay=0.0
+            [{"params": [weights[name] for name in names]} for names in chosen],
+            weight_decay=0.0,
+            fused=True,
         )
         # a head that has to tell other things apart has no home to be held near
         free = parts.head if self._settings.what is What.WHOLE_MODEL else ()

@@ -175,7 +175,10 @@ class _Trainer:
             masks, len(network.classes), settings.class_weights
         )
         self._optimiser = torch.optim.AdamW(
-            self._learner.module.parameters(), lr=settings.learning_rate, weight_decay=1e-2
+            self._learner.module.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=1e-2,
+            fused=True,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._sampler = PatchSampler(samples, self._generator)
