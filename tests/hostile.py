@@ -7,6 +7,7 @@ import os
 import random
 import struct
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,6 +50,7 @@ def hostile_files(folder: Path) -> Iterator[Path]:
         ("objects", objects),
         ("shapes", _wrong_shapes),
         ("others", _others),
+        ("networks", _networks),
     ]
     for kind, maker in makers:
         for number, (suffix, content) in enumerate(maker(folder / WITNESS)):
@@ -281,6 +283,18 @@ def _others(_: Path) -> Iterator[tuple[str, bytes]]:
     yield ".pt", b"PK\x05\x06" + bytes(18)
     for size in (1, 100, 10_000):
         yield ".pt", draw.randbytes(size)
+
+
+def _networks(_: Path) -> Iterator[tuple[str, bytes]]:
+    """Write networks that would take all there is, if the library for them is there."""
+    if find_spec("onnx") is None or find_spec("onnxruntime") is None:
+        return
+    import onnx_made
+
+    made = [onnx_made.greedy(), onnx_made.hoarding(), onnx_made.busy()]
+    made += [onnx_made.one_by_one([1], [0], shape=(1, 1, side, side)) for side in (0, 30_000)]
+    made.append(onnx_made.one_by_one([1], [0], shape=(2**20, 1, 64, 64)))
+    yield from ((".onnx", one.SerializeToString()) for one in made)
 
 
 def _folders(folder: Path) -> Iterator[Path]:

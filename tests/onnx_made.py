@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,47 @@ def model_of(nodes, stored, inputs, outputs):
         stored,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def greedy():
+    """One that asks for 4 TB."""
+    size = numpy_helper.from_array(np.array([1, 1, 2**20, 2**20], np.int64), "size")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+        helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    return model_of(nodes, [size], [("x", DYNAMIC, 1)], [("y", DYNAMIC)])
+
+
+def hoarding():
+    """One that asks for 3 GB, little by little, and keeps all of it to the end."""
+    scales = numpy_helper.from_array(np.array([1, 1, 30, 30], np.float32), "scales")
+    parts = [f"part{number}" for number in range(40)]
+    nodes = [helper.make_node("Add", ["x", "x"], ["part0"])]
+    nodes += [helper.make_node("Add", [a, "x"], [b]) for a, b in pairwise(parts)]
+    wide = [f"{part}wide" for part in parts]
+    nodes += [
+        helper.make_node("Resize", [part, "", "scales"], [name], mode="nearest")
+        for part, name in zip(parts, wide, strict=True)
+    ]
+    nodes += [
+        helper.make_node("Sum", wide, ["all"]),
+        helper.make_node("ReduceMean", ["all"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["x", "mean"], ["y"]),
+    ]
+    return model_of(nodes, [scales], [("x", DYNAMIC, 1)], [("y", DYNAMIC)])
+
+
+def busy():
+    """One that multiplies large matrices, over and over, without a loop that could be seen."""
+    matrix = numpy_helper.from_array(np.full((1, 1, 1000, 1000), 1e-3, np.float32), "m0")
+    nodes = [helper.make_node("MatMul", [f"m{n}", "m0"], [f"m{n + 1}"]) for n in range(600)]
+    nodes += [
+        helper.make_node("ReduceMean", ["m600"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["x", "mean"], ["y"]),
+    ]
+    return model_of(nodes, [matrix], [("x", DYNAMIC, 1)], [("y", DYNAMIC)])
 
 
 def written(model, path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -23,9 +24,13 @@ _STRIDES = (32, 64, 128, 256)
 """What tiles are tried to be multiples of, in pixels: enough for five halvings, six, ..."""
 
 _LEAST_PX = {2: 128, 3: 24}
-_MEMORY = 4 << 30
-_PATIENCE_S = 20
-_BYTES_A_SECOND = 20_000_000
+_MEMORY, _MEMORY_A_BYTE = 700 << 20, 16
+_WORK_S, _BYTES_A_SECOND = 3, 20_000_000
+"""What a trial may take: so much, and more for a larger file."""
+
+_PATIENCE_S = 40
+"""Where nobody counts what a process works, and for a disk that is slow to give it to us."""
+
 _EXPORT = "Export the network again"
 
 
@@ -115,7 +120,8 @@ def tried(found: OnnxContent, said: Said) -> dict[str, Any]:
         "sizes": {str(d + 2): [_sizes(d, one, said.margin) for one in strides] for d in (2, 3)},
         "margin": said.margin,
         "channels": said.in_channels or 0,
-        "memory": _MEMORY + 4 * len(found.content),
+        "memory": _MEMORY + _MEMORY_A_BYTE * len(found.content),
+        "seconds": _WORK_S + len(found.content) / _BYTES_A_SECOND,
     }
     answer = in_another_process(found.name, found.content, wanted)
     if "inputs" not in answer:
@@ -144,14 +150,18 @@ def in_another_process(name: str, content: bytes, wanted: dict[str, Any]) -> dic
         )
         return dict(json.loads(done.stdout))
     except subprocess.TimeoutExpired as error:
-        raise CheckpointError(
-            f"'{name}' does not come to an end with a small tile. {FROM_OTHERS}"
-        ) from error
+        raise _without_end(name) from error
     except ValueError as error:
+        if done.returncode == -getattr(signal, "SIGXCPU", 0):
+            raise _without_end(name) from error
         raise CheckpointError(
             f"'{name}' brings down what runs it (exit code {done.returncode}): it is damaged "
             f"or was made to harm. {FROM_OTHERS}"
         ) from error
+
+
+def _without_end(name: str) -> CheckpointError:
+    return CheckpointError(f"'{name}' does not come to an end with a small tile. {FROM_OTHERS}")
 
 
 def _shapes(name: str, trial: dict[str, Any], said: Said) -> tuple[list[Any], list[int], list[int]]:
