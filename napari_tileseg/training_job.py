@@ -20,6 +20,7 @@ from napari_tileseg.training.start import (
     new_network,
     with_background,
 )
+from napari_tileseg.training.train import PATCH_PX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,7 +191,7 @@ def _new(
         encoder=start.encoder or ENCODER,
         encoder_weights=start.encoder_weights,
         normalise=start.normalise,
-        tile=start.tile or settings.patch,
+        tile=start.tile or settings.patch or PATCH_PX,
         pixel_size_um=start.pixel_size_um or (median(sizes) if sizes else None),
         seed=settings.seed,
         arguments=start.arguments,

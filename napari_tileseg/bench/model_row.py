@@ -147,7 +147,7 @@ def _learning(
     settings = TrainSettings(patch=side, batch=_BATCH, augmentation=0.0, device="cpu", epochs=10**4)
     try:
         samples = [Sample.of(*one, network.spec) for one in _labelled(images, masks)]
-        stream = train(network, samples, settings=_of_length(settings, samples, steps))
+        stream = train(network, samples, settings=_of_length(settings, samples, steps, side))
         losses = [report.loss for report in islice(stream, steps)]
     except TilesegError as error:
         return {"learns": None, "why_not": str(error), "steps": 0}
@@ -161,10 +161,12 @@ def _learning(
     }
 
 
-def _of_length(settings: TrainSettings, samples: list[Sample], steps: int) -> TrainSettings:
+def _of_length(
+    settings: TrainSettings, samples: list[Sample], steps: int, side: int
+) -> TrainSettings:
     """Return settings whose budget is at least so many steps."""
     pixels = sum(sample.mask.size for sample in samples)
-    an_epoch = math.ceil(pixels / (settings.batch * settings.patch**2))
+    an_epoch = math.ceil(pixels / (settings.batch * side**2))
     return settings.but(epochs=max(1, math.ceil(steps / an_epoch)))
 
 

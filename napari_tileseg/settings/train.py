@@ -24,14 +24,15 @@ class TrainSettings(LossSettings):
         minimum=1,
         automatic="up to 50",
     )
-    patch: int = knob(
-        512,
+    patch: int | None = knob(
+        None,
         "Patch",
         "The size of the pieces the network learns from.",
         unit="px",
         minimum=32,
         maximum=4096,
         step=32,
+        automatic="512 px; xT: three regions",
         advanced=True,
     )
     batch: int = knob(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_tileseg.engine.context import context_module, has_context
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.errors import NetworkError
 from napari_tileseg.settings import What
 from napari_tileseg.training.anchor import Anchor
 from napari_tileseg.training.augment import Augmentation
@@ -16,6 +15,7 @@ from napari_tileseg.training.layers import freeze_norms, let_change, parts_of
 from napari_tileseg.training.learner import PATIENCE, Learner, rate
 from napari_tileseg.training.losses import balanced_weights
 from napari_tileseg.training.pace import learning_rates
+from napari_tileseg.training.piece import piece_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from napari_tileseg.training.lessons import Lesson
 
 _PATCH_PX = 256
-
-_REGIONS = 3
-"""So many regions along each side a patch has for a network of which regions see one another."""
 
 _HEAD_FIRST = 0.1
 """For this share of the time only the head learns, so that it suits before the rest follows."""
@@ -172,23 +169,5 @@ def _class_weights(
 
 
 def patch_size(network: Network, settings: TeachSettings) -> int:
-    """Return the side of what a network answers for at once, in pixels.
-
-    Raises
-    ------
-    SettingsError
-        If it cannot be what a person wants.
-    """
-    spec = network.spec
-    usual = min(_PATCH_PX, spec.tile)
-    if has_context(network):
-        # else no region would ever see another one
-        usual = _REGIONS * context_module(network.module).region
-    wanted = settings.patch or usual
-    size = max(wanted // spec.stride, 1) * spec.stride
-    if settings.patch is not None and size != wanted:
-        raise SettingsError(
-            f"The patch is {wanted} px, but '{spec.name}' reads multiples of {spec.stride} px; "
-            f"choose {size} or {size + spec.stride}."
-        )
-    return size
+    """Return the side of what a network answers for at once, in pixels; see `piece_size`."""
+    return piece_size(network, settings.patch, min(_PATCH_PX, network.spec.tile))

@@ -11,13 +11,14 @@ import torch
 
 from napari_tileseg.engine.device import memory_errors_explained, resolve_device
 from napari_tileseg.engine.spec import Task
-from napari_tileseg.errors import ImageError, ModelFitError, NetworkError, SettingsError
+from napari_tileseg.errors import ImageError, ModelFitError, NetworkError
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.training.augment import Augmentation
 from napari_tileseg.training.learnable import require_learnable
 from napari_tileseg.training.learner import PATIENCE, Learner, rate
 from napari_tileseg.training.losses import IGNORE, balanced_weights
 from napari_tileseg.training.norms import refuse_single_values
+from napari_tileseg.training.piece import piece_size
 from napari_tileseg.training.samples import PatchSampler, check_foreground
 from napari_tileseg.training.validate import validate
 
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.training.metrics import Confusion
-    from napari_tileseg.training.samples import Sample
+from napari_tileseg.training.samples import Sample
+
+PATCH_PX = 512
+"""The side of the pieces that most networks learn from."""
 
 _EPOCHS = 50
 _CHECKS = 12
@@ -116,13 +120,7 @@ def _check(
 ) -> None:
     require_learnable(network)
     _check_shape(network)
-    stride = network.spec.stride
-    if settings.patch % stride:
-        below = max(settings.patch // stride, 1) * stride
-        raise SettingsError(
-            f"The patch is {settings.patch} px, but '{network.spec.name}' reads multiples of "
-            f"{stride} px; choose {below} or {below + stride}."
-        )
+    piece_size(network, settings.patch, PATCH_PX)
     if network.spec.task is Task.MULTILABEL:
         raise ModelFitError(
             f"'{network.spec.name}' can give a pixel several classes at once; masks with one "
@@ -185,7 +183,8 @@ class _Trainer:
         self._augmentation = Augmentation(strength=settings.augmentation)
         self._validation = validation
         pixels = sum(sample.mask.size for sample in samples)
-        self._epoch_steps = math.ceil(pixels / (settings.batch * settings.patch**2))
+        self._patch = piece_size(network, settings.patch, PATCH_PX)
+        self._epoch_steps = math.ceil(pixels / (settings.batch * self._patch**2))
         self._best = -math.inf
 
     def run(self) -> Iterator[TrainReport]:
@@ -217,7 +216,7 @@ class _Trainer:
             yield report
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        size, device = self._settings.patch, self._learner.device
+        size, device = self._patch, self._learner.device
         images, masks = self._sampler.draw(self._settings.batch, size, self._augmentation.margin)
         return self._augmentation(images.to(device), masks.to(device), size, self._generator)
 

@@ -17,6 +17,7 @@ from napari_tileseg.models import registry
 from napari_tileseg.models.xt_context import ContextEncoder, Stacked
 from napari_tileseg.models.xt_views import Attention, View, cell_side
 from napari_tileseg.settings import Mode, RunSettings, TeachSettings, TrainSettings
+from napari_tileseg.training.piece import piece_size
 from napari_tileseg.training.pupil import patch_size
 from napari_tileseg.training.samples import Sample
 from napari_tileseg.training.train import train
@@ -233,9 +234,11 @@ def test_it_is_trained_end_to_end():
         assert any((trained[name] != before[name]).any() for name in names), part
 
 
-def test_corrections_are_learnt_from_several_regions_that_see_one_another():
+def test_what_is_learnt_from_holds_several_regions_that_see_one_another():
     assert patch_size(described(xt()), TeachSettings()) == 3 * 64
     assert patch_size(described(xt()), TeachSettings(patch=64)) == 64
+    assert piece_size(described(xt()), None, 512) == 3 * 64
+    assert piece_size(described(xt()), 128, 512) == 128
 
 
 @pytest.mark.parametrize(
