@@ -61,8 +61,13 @@ def network_of(
             f"{NORMALISATION}={kind} is none of {', '.join(NormalisationKind)}. Choose one of them."
         )
     network = _network_of(path, weights, Architecture(architecture.name, said), classes, said=True)
+    return with_normalisation(network, NormalisationKind(kind))
+
+
+def with_normalisation(network: Network, kind: NormalisationKind) -> Network:
+    """Return a network that expects intensities in this way; its own figures stay if it does."""
     usual = network.spec.normalisation
-    wanted = usual if kind == usual.kind else Normalisation(NormalisationKind(kind))
+    wanted = usual if kind is usual.kind else Normalisation(kind)
     return replace(network, spec=replace(network.spec, normalisation=wanted))
 
 

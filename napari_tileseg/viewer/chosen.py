@@ -59,6 +59,11 @@ class Chosen:
         self._watched = ExitStack()
 
     @property
+    def channel_axis(self) -> int | None:
+        """The axis of the layer along which its channels lie; None if it is no axis of it."""
+        return self._channel_axis
+
+    @property
     def results(self) -> Results | None:
         """The labels of the chosen image."""
         return None if self.layer is None else self._results.get(self.layer)

@@ -22,6 +22,7 @@ from napari_tileseg.viewer.review import Review
 from napari_tileseg.viewer.runs import Runs
 from napari_tileseg.viewer.tasks import Tasks
 from napari_tileseg.viewer.teaching import Teaching
+from napari_tileseg.viewer.tries import Tries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,9 +50,10 @@ class Controller:
     ----------
     devices_changed
         Emits what a run can use as (value, label).
-    chosen, classes, models, runs, places, teaching, projects
-        The parts of the work: the image with its labels, the classes, the models, the runs,
-        where the model is unsure, what it is taught, and where all of it is saved.
+    chosen, classes, models, tries, runs, places, teaching, projects
+        The parts of the work: the image with its labels, the classes, the models and what they
+        would say, the runs, where the model is unsure, what it is taught, and where all of it is
+        saved.
     """
 
     devices_changed = Signal(object)
@@ -64,6 +66,7 @@ class Controller:
         self.review = Review(viewer, session)
         self._tasks = Tasks()
         self.models = Models(session, self._tasks)
+        self.tries = Tries(viewer, session, self.chosen, self._tasks)
         self._exports = Exports(session, self._tasks)
         self._estimates = Estimates(session)
         self.places = NextPlace(viewer, session)

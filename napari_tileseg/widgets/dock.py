@@ -113,6 +113,7 @@ class TiledSegmentation(Docked):
         self.model_panel.model_requested.connect(controller.choose_model)
         self.model_panel.weights_requested.connect(controller.choose_weights)
         self.model_panel.look_requested.connect(controller.models.look)
+        self.model_panel.weights_form.try_requested.connect(controller.tries.start)
         self.model_panel.trust_requested.connect(controller.choose_trusted)
         self.model_panel.channels_requested.connect(controller.choose_channels)
         self.run_panel.settings_requested.connect(controller.choose_settings)
@@ -158,6 +159,7 @@ class TiledSegmentation(Docked):
             (self.controller.models.listed, self.model_panel.show_models),
             (self.controller.models.looked, self.model_panel.show_found),
             (self.controller.models.distrusted, self.model_panel.ask_for_trust),
+            (self.controller.tries.tried, self.model_panel.weights_form.show_tries),
             (self.controller.devices_changed, self.run_panel.show_devices),
             (self.controller.review.overlay.toggled, self.class_list.show_overlay),
             (self.controller.devices_changed, self.teach_panel.show_devices),

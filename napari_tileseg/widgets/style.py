@@ -40,6 +40,10 @@ QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-he
 #eye { background: transparent; border: 0px; image: url("theme_$id:/visibility_off.svg"); }
 #eye:checked { image: url("theme_$id:/visibility.svg"); }
 #eye:focus { border: 1px solid $secondary; border-radius: 2px; }
+#try { background: transparent; border: 2px solid transparent; border-radius: 3px; padding: 2px; }
+#try:hover { background: $foreground; }
+#try:focus { border-color: $secondary; }
+#try:checked { background: $foreground; border-color: $current; }
 #curve { color: $icon; background: transparent; alternate-background-color: $primary;
   selection-background-color: #e08a1e; selection-color: #4a9be0; }
 #verdict { background: $foreground; border-radius: 3px; border-left: 3px solid $secondary; }

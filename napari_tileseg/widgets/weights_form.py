@@ -22,12 +22,15 @@ from napari_tileseg.errors import SettingsError
 from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.models.onnx_family import NAME as ONNX
 from napari_tileseg.models.recognised import NORMALISATION
+from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.text import Text
+from napari_tileseg.widgets.tries_grid import TriesGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_tileseg.models.recognised import Recognised
+    from napari_tileseg.viewer.tries import Try
 
 _OPTIONS = "upsampling=bilinear depth=3"
 _OPTIONS_OF_ONNX = "answers=sigmoid"
@@ -37,12 +40,20 @@ _INTENSITIES = {
     NormalisationKind.PERCENTILE: "Percentiles of the image",
     NormalisationKind.NONE: "As they are",
 }
+_SHORT = {
+    NormalisationKind.FIXED: "Fixed",
+    NormalisationKind.ZSCORE: "Mean and spread",
+    NormalisationKind.PERCENTILE: "Percentiles",
+    NormalisationKind.NONE: "As they are",
+}
+_TRYING = "Trying each on the view …"
 
 
 class WeightsForm(QWidget):
     """An inline form, shown only while a file waits for an answer."""
 
     weights_requested = Signal(str, object, object)
+    try_requested = Signal(str, object, object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +80,16 @@ class WeightsForm(QWidget):
             "How pixel values are scaled before the network sees them: as when it was trained.\n"
             "If all labels are wrong, this is the first thing to try."
         )
+        self.intensities.currentIndexChanged.connect(self._on_intensity)
+        self.tries = TriesGrid(_SHORT)
+        self.tries.kind_chosen.connect(self._on_try_chosen)
+        self.try_each = push_button(
+            "Try each intensity on the view",
+            "plain",
+            "See what the network would say about the middle of the view, for each way to scale\n"
+            "intensities. Nothing is loaded or changed yet.",
+        )
+        self.try_each.clicked.connect(self._on_try)
         self.options = QLineEdit()
         self.options.setPlaceholderText(_OPTIONS)
         self.options.setToolTip(
@@ -102,6 +123,8 @@ class WeightsForm(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self._title)
         layout.addLayout(form)
+        layout.addWidget(self.try_each)
+        layout.addWidget(self.tries)
         layout.addLayout(buttons)
 
     def ask(self, path: str) -> None:
@@ -111,6 +134,8 @@ class WeightsForm(QWidget):
         self._path = path
         self._is_binary = False
         self.intensities.setCurrentIndex(0)
+        self.tries.say("")
+        self.try_each.setEnabled(True)
         if not self.architecture.count():
             for name, family in ARCHITECTURES.items():
                 self.architecture.addItem(name, family.has_encoder)
@@ -149,24 +174,61 @@ class WeightsForm(QWidget):
         is_onnx = self.architecture.currentText() == ONNX
         self.options.setPlaceholderText(_OPTIONS_OF_ONNX if is_onnx else _OPTIONS)
 
+    def show_tries(self, path: str, tries: Sequence[Try] | str) -> None:
+        """Show what comes of each way to scale intensities, or say why there is nothing to see."""
+        if not self.asks_about(path):
+            return
+        self.try_each.setEnabled(True)
+        if isinstance(tries, str):
+            self.tries.say(tries)
+        else:
+            self.tries.show_tries(tries)
+            self.tries.mark(self.intensities.currentData())
+
+    def _on_try(self) -> None:
+        said = self._architecture()
+        if said is None:
+            return
+        said.arguments.pop(NORMALISATION, None)
+        self.try_each.setEnabled(False)
+        self.tries.say(_TRYING)
+        self.try_requested.emit(self._path, said, self._names() or None)
+
+    def _on_try_chosen(self, kind: str) -> None:
+        self.intensities.setCurrentIndex(self.intensities.findData(kind))
+
+    def _on_intensity(self) -> None:
+        self.tries.mark(self.intensities.currentData())
+
     def _on_load(self) -> None:
-        names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
+        names = self._names()
         if not names:
             self.classes.setFocus()
             self._title.say("Name the classes, in the order of the label values.")
             return
+        said = self._architecture()
+        if said is not None:
+            self.setVisible(False)
+            self.weights_requested.emit(self._path, said, names)
+
+    def _names(self) -> list[str]:
+        return [name.strip() for name in self.classes.text().split(",") if name.strip()]
+
+    def _architecture(self) -> Architecture | None:
+        """Return what is filled in; None, and the reason is said, if it cannot be read."""
         try:
             more = read_arguments(self.options.text().split())
         except SettingsError as error:
             self.options.setFocus()
             self._title.say(str(error))
-            return
+            return None
+        names = self._names()
         outputs = 1 if self._is_binary and len(names) <= 2 else len(names)
-        arguments = {"in_channels": self.channels.value(), "classes": outputs, **more}
+        arguments = {"in_channels": self.channels.value(), **more}
+        if names:
+            arguments.setdefault("classes", outputs)
         if self.intensities.currentData():
             arguments.setdefault(NORMALISATION, self.intensities.currentData())
         if self.encoder.isEnabled():
             arguments.setdefault("encoder_name", self.encoder.text().strip())
-        self.setVisible(False)
-        architecture = Architecture(self.architecture.currentText(), arguments)
-        self.weights_requested.emit(self._path, architecture, names)
+        return Architecture(self.architecture.currentText(), arguments)

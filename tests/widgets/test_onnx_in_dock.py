@@ -57,6 +57,39 @@ def test_an_onnx_network_is_asked_about_run_and_not_taught(opened, viewer, image
     qtbot.waitUntil(lambda: why in dock.session.view.teach.problem, timeout=30_000)
 
 
+def test_each_way_to_scale_intensities_is_tried_on_the_view(opened, viewer, image, qtbot):
+    dock, form = opened, opened.model_panel.weights_form
+    form.classes.setText("dark, bright")
+    click(form.try_each)
+    qtbot.waitUntil(lambda: "Choose an image" in form.tries.said.text(), timeout=30_000)
+    viewer.add_image(image, name="slide")
+    viewer.camera.zoom /= 10  # all of it is in view
+    click(form.try_each)
+    assert not form.try_each.isEnabled()
+    qtbot.waitUntil(lambda: len(form.tries.pictures) == 4, timeout=60_000)
+    for kind, share in (("fixed", (image > 127).mean()), ("none", (image > 0).mean())):
+        assert f"bright: {100 * share:.0f} %" in form.tries.pictures[kind].toolTip()
+    click(form.tries.pictures["none"])
+    assert form.intensities.currentText() == "As they are"
+    form.intensities.setCurrentText("Percentiles of the image")
+    assert [kind for kind, one in form.tries.pictures.items() if one.isChecked()] == ["percentile"]
+    click(form.load)
+    qtbot.waitUntil(lambda: dock.session.view.spec is not None, timeout=60_000)
+    assert dock.session.view.spec.normalisation.kind == "percentile"
+
+
+def test_why_a_model_cannot_be_tried_is_said(opened, viewer, image, qtbot):
+    form = opened.model_panel.weights_form
+    viewer.add_image(np.stack([image] * 3, -1), rgb=True, name="coloured")
+    click(form.try_each)
+    qtbot.waitUntil(lambda: "channel" in form.tries.said.text(), timeout=60_000)
+    assert form.tries.pictures == {}
+    assert form.try_each.isEnabled()
+    form.options.setText("depth")
+    click(form.try_each)
+    assert "depth" in form._title.text()
+
+
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/data/unet2d_nuclei_broad")
 def test_a_published_package_is_chosen_as_a_folder_and_runs(dock, viewer, qtbot, monkeypatch):
     pytest.importorskip("bioimageio.spec", reason="the extra 'bioimageio' is not installed")
