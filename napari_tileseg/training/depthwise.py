@@ -39,9 +39,17 @@ class _GroupsInFloat32(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not torch.conv2d or _groups(args, kwargs) == 1:
             return func(*args, **kwargs)
-        image, *others = args
+        # weights too: some networks compute theirs
+        by_place = [_full(one) for one in args]
+        by_name = {name: _full(one) for name, one in kwargs.items()}
         with torch.autocast("cpu", enabled=False):
-            return func(image.float(), *others, **kwargs)
+            return func(*by_place, **by_name)
+
+
+def _full(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.float()
+    return value
 
 
 def _groups(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:

@@ -47,3 +47,12 @@ def test_a_depthwise_convolution_gives_what_it_gives_in_full_precision(
     with torch.autocast("cpu", torch.bfloat16), fast_depthwise(CPU, Precision.BF16):
         shown = module[1](image.bfloat16())
     assert torch.equal(shown, module[1](image.bfloat16().float()))
+
+
+def test_weights_that_a_network_computes_are_brought_along() -> None:
+    image, weight = torch.rand(1, 4, 8, 8), torch.rand(4, 1, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16), fast_depthwise(CPU, Precision.BF16):
+        by_place = torch.conv2d(image, weight.bfloat16(), None, 1, 0, 1, 4)
+        by_name = torch.conv2d(input=image, weight=weight.bfloat16(), groups=4)
+    assert by_place.dtype is torch.float32
+    assert torch.equal(by_place, by_name)
