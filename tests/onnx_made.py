@@ -58,9 +58,9 @@ def greedy():
 
 
 def hoarding():
-    """One that asks for 3 GB, little by little, and keeps all of it to the end."""
+    """One that asks for 1.5 GB, little by little, and keeps all of it to the end."""
     scales = numpy_helper.from_array(np.array([1, 1, 30, 30], np.float32), "scales")
-    parts = [f"part{number}" for number in range(40)]
+    parts = [f"part{number}" for number in range(12)]
     nodes = [helper.make_node("Add", ["x", "x"], ["part0"])]
     nodes += [helper.make_node("Add", [a, "x"], [b]) for a, b in pairwise(parts)]
     wide = [f"{part}wide" for part in parts]

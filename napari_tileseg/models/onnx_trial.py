@@ -106,11 +106,11 @@ def tried(content: bytes, wanted: dict[str, Any]) -> dict[str, Any]:
     ((name, shape, kind),) = found["inputs"]
     numbers = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(kind, np.float32)
     fixed = [one for one in shape[2:] if isinstance(one, int)]
+    batch = shape[0] if isinstance(shape[0], int) else 1
     if fixed:
-        limits.set(fixed[0] ** len(shape[2:]))
+        limits.set(batch * fixed[0] ** len(shape[2:]))
     tries = [[fixed[0]] * len(shape[2:])] if fixed else wanted["sizes"].get(str(len(shape)), [])
     for size in tries:
-        batch = shape[0] if isinstance(shape[0], int) else 1
         channels = shape[1] if isinstance(shape[1], int) else wanted["channels"]
         tile = np.random.default_rng(0).random((batch, channels, *size)).astype(numbers)
         before = _peak()
