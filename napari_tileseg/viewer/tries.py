@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_tileseg.engine.spec import Normalisation, NormalisationKind, Task
-from napari_tileseg.errors import ModelFitError, TilesegError
+from napari_tileseg.engine.spec import ClassInfo, Normalisation, NormalisationKind, Task
+from napari_tileseg.errors import ImageError, ModelFitError, TilesegError
 from napari_tileseg.viewer import loading
-from napari_tileseg.viewer.viewport import pixels_in_view
+from napari_tileseg.viewer.images import open_layer
+from napari_tileseg.viewer.viewport import pixels_in_view, why_none
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_tileseg.annotation.sparse import Region
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.source import Source
-    from napari_tileseg.engine.spec import Architecture, ClassInfo
+    from napari_tileseg.engine.spec import Architecture
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.chosen import Chosen
     from napari_tileseg.viewer.tasks import Tasks
 
 SIDE_PX = 256
-"""Of the view, at most a square of this size in its middle is looked at."""
+"""A square of this size around the middle of the view is looked at."""
 
 _NO_IMAGE = "Choose an image first: the model is tried on what is in view."
 _VOLUMES = "A model of volumes cannot be tried on a view. Load it, and run it."
 _OPAQUE = 0.5
+_NOTHING = ClassInfo("nothing", "#000000")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +81,20 @@ class Tries:
 
     def start(self, path: str, architecture: Architecture, classes: list[str] | None) -> None:
         """Try bare weights, as they would be loaded, on the middle of the view."""
-        source = self._session.source
-        if source is None:
-            self.tried.emit(path, _NO_IMAGE)
+        layer = self._chosen.layer
+        try:
+            if layer is None:
+                raise ImageError(_NO_IMAGE)
+            # as a model of images reads it, whatever the model in use does
+            source, _ = open_layer(layer, channel_axis=self._chosen.channel_axis)
+            region = self._region(source, layer)
+        except TilesegError as error:
+            self.tried.emit(path, str(error))
             return
-        region = self._region(source)
+        channels = self._session.settings.channels
 
         def work() -> list[Try]:
-            return ways(loading.model(path, architecture, classes), source, region)
+            return ways(loading.model(path, architecture, classes), source, region, channels)
 
         def on_failed(error: BaseException) -> None:
             if isinstance(error, TilesegError):
@@ -96,19 +105,21 @@ class Tries:
 
         self._tasks.start(work, lambda found: self.tried.emit(path, found), on_failed)
 
-    def _region(self, source: Source) -> Region:
-        """Return what is looked at, in coordinates of the labels."""
-        layer, axis = self._chosen.layer, self._chosen.channel_axis
-        seen = None if layer is None else pixels_in_view(self._viewer, layer)
-        if seen is not None and axis is not None:
+    def _region(self, source: Source, layer: Image) -> Region:
+        """Return what is looked at, in coordinates of the labels: a square around the middle."""
+        seen, axis = pixels_in_view(self._viewer, layer), self._chosen.channel_axis
+        if seen is None:
+            raise ImageError(why_none(self._viewer, "The image is"))
+        if len(seen) > len(source.label_shape) and axis is not None:
             seen = seen[:axis] + seen[axis + 1 :]
-        if seen is None or len(seen) != len(source.label_shape):
-            seen = tuple(slice(0, size) for size in source.label_shape)
         plane = tuple(slice(one.start, one.start + 1) for one in seen[:-2])
-        return (*plane, *(_middle(one) for one in seen[-2:]))
+        square = map(_middle, seen[-2:], source.label_shape[-2:])
+        return (*plane, *square)
 
 
-def ways(network: Network, source: Source, region: Region) -> list[Try]:
+def ways(
+    network: Network, source: Source, region: Region, channels: tuple[int, ...] | None = None
+) -> list[Try]:
     """Segment a small part of an image once for each way to scale its intensities.
 
     Scaled as a run would do it, by all of the image; the part itself is seen by itself.
@@ -121,6 +132,9 @@ def ways(network: Network, source: Source, region: Region) -> list[Try]:
         The image.
     region
         In label coordinates: one plane, and a few hundred pixels of it.
+    channels
+        Those that a person has chosen to be read; the first ones if that are not as many as the
+        network reads.
 
     Raises
     ------
@@ -131,17 +145,24 @@ def ways(network: Network, source: Source, region: Region) -> list[Try]:
 
     if network.spec.spatial_dims != 2:
         raise ModelFitError(_VOLUMES)
-    return [_try(with_normalisation(network, kind), source, region) for kind in NormalisationKind]
+    wanted = len(network.spec.channels)
+    if wanted > source.n_channels:
+        source.check(network.spec)  # says what can be done
+    if channels is None or len(channels) != wanted:
+        channels = tuple(range(wanted))
+    return [
+        _try(with_normalisation(network, kind), source, region, channels)
+        for kind in NormalisationKind
+    ]
 
 
-def _try(network: Network, source: Source, region: Region) -> Try:
+def _try(network: Network, source: Source, region: Region, channels: tuple[int, ...]) -> Try:
     import torch
 
     from napari_tileseg.engine.normalise import scaling_for
     from napari_tileseg.engine.predict import predict
 
     spec = network.spec
-    channels = source.check(spec)
     scaling = scaling_for(source, spec.normalisation, channels, spec.name)
     plane = tuple(one.start for one in region[:-2])
     pixels = source.read(plane, region[-2:], channels)
@@ -149,19 +170,21 @@ def _try(network: Network, source: Source, region: Region) -> Try:
     as_it_is = replace(spec, normalisation=Normalisation(NormalisationKind.NONE))
     plain = replace(network, spec=as_it_is)
     labels = predict(scaled, plain, axes="CYX", mode="blend")
-    if spec.task is Task.MULTILABEL:  # of several classes, the last one is shown
+    classes = network.classes
+    if spec.task is Task.MULTILABEL:
+        shares = {one.name: float(part.mean()) for one, part in zip(classes, labels, strict=True)}
+        # where there are several classes, the last one is shown
         order = np.arange(1, len(labels) + 1, dtype=np.uint8)[:, None, None]
-        labels = (labels * order).max(0)
-    names = [one.name for one in network.classes]
-    counts = np.bincount(labels.ravel(), minlength=len(names)) / labels.size
-    shares = dict(zip(names, counts.tolist(), strict=False))
-    return Try(spec.normalisation.kind, _picture(pixels, labels, network.classes), shares)
+        labels, classes = (labels * order).max(0), (_NOTHING, *classes)
+    else:
+        shares = {one.name: float((labels == n).mean()) for n, one in enumerate(classes)}
+    return Try(spec.normalisation.kind, _picture(pixels, labels, classes), shares)
 
 
 def _picture(
     pixels: NDArray[np.generic], labels: NDArray[np.uint8], classes: tuple[ClassInfo, ...]
 ) -> NDArray[np.uint8]:
-    """Return the labels over a grey image, (rows, columns, RGB)."""
+    """Return the labels over a grey image, (rows, columns, RGB); label 0 is not painted."""
     grey = pixels.astype(np.float32).mean(0)
     low, high = np.percentile(grey, (1, 99))
     grey = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
@@ -175,7 +198,9 @@ def _rgb(colour: str) -> list[int]:
     return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-def _middle(axis: slice) -> slice:
-    length = min(SIDE_PX, axis.stop - axis.start)
-    low = axis.start + (axis.stop - axis.start - length) // 2
+def _middle(seen: slice, size: int) -> slice:
+    """Return the part of an axis around the middle of what is seen, as long as there is room."""
+    length = min(SIDE_PX, size)
+    low = (seen.start + seen.stop - length) // 2
+    low = min(max(low, 0), size - length)
     return slice(low, low + length)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SIDE_PX, _ROOM_PX = 116, 16
 _COLUMNS = 2
 _LOOK = "Click the picture that is right:"
-_SAME = "All of them say the same; intensities do not matter here."
+_SAME = "All of them say the same: it may be another network, or there is nothing to see here."
 
 
 class TriesGrid(QWidget):

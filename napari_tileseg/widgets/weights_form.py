@@ -59,6 +59,7 @@ class WeightsForm(QWidget):
         super().__init__()
         self._path = ""
         self._is_binary = False
+        self._tried: tuple[str, ...] = ()
         self._title = Text()
         self.architecture = QComboBox()
         self.architecture.setToolTip("The kind of network that these weights were saved from")
@@ -103,6 +104,14 @@ class WeightsForm(QWidget):
         self.leave = QPushButton("Leave it")
         self.leave.setObjectName("plain")
         self.leave.clicked.connect(lambda: self.setVisible(False))
+        for changed in (
+            self.architecture.currentTextChanged,
+            self.encoder.textEdited,
+            self.channels.valueChanged,
+            self.classes.textEdited,
+            self.options.textEdited,
+        ):
+            changed.connect(self._forget_tries)
         self._lay_out()
         self.setVisible(False)
 
@@ -179,7 +188,9 @@ class WeightsForm(QWidget):
         if not self.asks_about(path):
             return
         self.try_each.setEnabled(True)
-        if isinstance(tries, str):
+        if self._tried != self._said():
+            self.tries.say("")  # of something else than what is filled in by now
+        elif isinstance(tries, str):
             self.tries.say(tries)
         else:
             self.tries.show_tries(tries)
@@ -191,8 +202,24 @@ class WeightsForm(QWidget):
             return
         said.arguments.pop(NORMALISATION, None)
         self.try_each.setEnabled(False)
+        self._tried = self._said()
         self.tries.say(_TRYING)
         self.try_requested.emit(self._path, said, self._names() or None)
+
+    def _forget_tries(self) -> None:
+        if self._tried != self._said():
+            self.tries.say("")
+
+    def _said(self) -> tuple[str, ...]:
+        """Return all that pictures depend on."""
+        return (
+            self._path,
+            self.architecture.currentText(),
+            self.encoder.text(),
+            self.channels.text(),
+            self.classes.text(),
+            self.options.text(),
+        )
 
     def _on_try_chosen(self, kind: str) -> None:
         self.intensities.setCurrentIndex(self.intensities.findData(kind))
@@ -228,7 +255,7 @@ class WeightsForm(QWidget):
         if names:
             arguments.setdefault("classes", outputs)
         if self.intensities.currentData():
-            arguments.setdefault(NORMALISATION, self.intensities.currentData())
+            arguments[NORMALISATION] = self.intensities.currentData()
         if self.encoder.isEnabled():
             arguments.setdefault("encoder_name", self.encoder.text().strip())
         return Architecture(self.architecture.currentText(), arguments)

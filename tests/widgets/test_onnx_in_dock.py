@@ -63,10 +63,8 @@ def test_each_way_to_scale_intensities_is_tried_on_the_view(opened, viewer, imag
     click(form.try_each)
     qtbot.waitUntil(lambda: "Choose an image" in form.tries.said.text(), timeout=30_000)
     viewer.add_image(image, name="slide")
-    viewer.camera.zoom /= 10  # all of it is in view
-    click(form.try_each)
-    assert not form.try_each.isEnabled()
-    qtbot.waitUntil(lambda: len(form.tries.pictures) == 4, timeout=60_000)
+    viewer.scene.camera.zoom /= 10  # all of it is in view
+    tried(form, qtbot)
     for kind, share in (("fixed", (image > 127).mean()), ("none", (image > 0).mean())):
         assert f"bright: {100 * share:.0f} %" in form.tries.pictures[kind].toolTip()
     click(form.tries.pictures["none"])
@@ -78,16 +76,61 @@ def test_each_way_to_scale_intensities_is_tried_on_the_view(opened, viewer, imag
     assert dock.session.view.spec.normalisation.kind == "percentile"
 
 
-def test_why_a_model_cannot_be_tried_is_said(opened, viewer, image, qtbot):
+def tried(form, qtbot):
+    click(form.try_each)
+    qtbot.waitUntil(lambda: len(form.tries.pictures) == 4, timeout=60_000)
+
+
+def test_a_picture_that_is_clicked_wins_over_what_was_typed(opened, viewer, image, qtbot):
     form = opened.model_panel.weights_form
     viewer.add_image(np.stack([image] * 3, -1), rgb=True, name="coloured")
-    click(form.try_each)
-    qtbot.waitUntil(lambda: "channel" in form.tries.said.text(), timeout=60_000)
+    form.options.setText("normalisation=fixed answers=logits")
+    tried(form, qtbot)  # of its channels the first one is shown
+    click(form.tries.pictures["zscore"])
+    click(form.load)
+    qtbot.waitUntil(lambda: opened.session.view.spec is not None, timeout=60_000)
+    assert opened.session.view.spec.normalisation.kind == "zscore"
+
+
+def test_pictures_are_of_what_is_filled_in(opened, viewer, image, qtbot):
+    form = opened.model_panel.weights_form
+    viewer.add_image(image, name="slide")
+    tried(form, qtbot)
+    form.options.setFocus()
+    QTest.keyClicks(form.options, "depth")
+    assert form.tries.isHidden()
     assert form.tries.pictures == {}
-    assert form.try_each.isEnabled()
-    form.options.setText("depth")
     click(form.try_each)
     assert "depth" in form._title.text()
+
+
+def test_classes_that_lie_over_one_another_are_tried(dock, viewer, image, qtbot, tmp_path):
+    model = onnx_made.one_by_one([10, 10], [-5, 5], last=[("Sigmoid", {})])
+    path = onnx_made.written(model, tmp_path / "both.onnx")
+    dock.model_panel.open(str(path))
+    form = dock.model_panel.weights_form
+    qtbot.waitUntil(lambda: form.architecture.currentText() == "onnx", timeout=60_000)
+    form.classes.setText("bright, any")
+    viewer.add_image(image, name="slide")
+    viewer.scene.camera.zoom /= 10
+    tried(form, qtbot)
+    said = form.tries.pictures["fixed"].toolTip()
+    assert f"bright: {100 * (image > 127).mean():.0f} %\nany: 100 %" in said
+
+
+def test_why_a_model_cannot_be_tried_is_said(dock, viewer, image, qtbot, tmp_path):
+    model = onnx_made.one_by_one([[1, 1, 1]], [0], shape=("n", 3, "h", "w"))
+    dock.model_panel.open(str(onnx_made.written(model, tmp_path / "colours.onnx")))
+    form = dock.model_panel.weights_form
+    qtbot.waitUntil(lambda: form.architecture.currentText() == "onnx", timeout=60_000)
+    viewer.add_image(image, name="grey")
+    click(form.try_each)
+    qtbot.waitUntil(lambda: "channel" in form.tries.said.text(), timeout=60_000)
+    viewer.dims.ndisplay = 3
+    click(form.try_each)
+    qtbot.waitUntil(lambda: "2D view" in form.tries.said.text(), timeout=60_000)
+    assert form.tries.pictures == {}
+    assert form.try_each.isEnabled()
 
 
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="needs ../shared/data/unet2d_nuclei_broad")
