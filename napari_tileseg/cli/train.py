@@ -116,7 +116,10 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         help="micrometres per pixel of the images [default: median of what the files say]",
     )
     start.add_argument(
-        "--tile", type=int, metavar="N", help="tile size to suggest, px [default: the patch]"
+        "--tile",
+        type=int,
+        metavar="N",
+        help="tile size to suggest, px [default: the patch, or 512]",
     )
     start.add_argument("--name", help="what to call the model [default: name of OUT]")
     start.add_argument("--half", action="store_true", help="save weights in half precision")

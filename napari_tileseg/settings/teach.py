@@ -90,7 +90,8 @@ class TeachSettings(LossSettings):
     patch: int | None = knob(
         None,
         "Patch",
-        "The size of the pieces the network learns from; smaller for a model of smaller tiles.",
+        "The size of the pieces the network learns from; smaller for a model of smaller tiles, "
+        "of an xT up to three regions.",
         unit="px",
         minimum=32,
         maximum=4096,

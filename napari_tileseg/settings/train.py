@@ -27,12 +27,12 @@ class TrainSettings(LossSettings):
     patch: int | None = knob(
         None,
         "Patch",
-        "The size of the pieces the network learns from.",
+        "The size of the pieces the network learns from: 512 px, of an xT up to three regions.",
         unit="px",
         minimum=32,
         maximum=4096,
         step=32,
-        automatic="512 px; xT: three regions",
+        automatic="by the network",
         advanced=True,
     )
     batch: int = knob(

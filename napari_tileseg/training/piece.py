@@ -10,8 +10,9 @@ from napari_tileseg.errors import SettingsError
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
 
-_REGIONS = 3
-"""So many regions along each side a piece has for a network of which regions see one another."""
+_REGIONS, _FEWEST_REGIONS, _ENOUGH_PX = 3, 2, 1024
+"""So many regions along each side a piece has for a network of which regions see one another, or
+fewer if they are large."""
 
 
 def piece_size(network: Network, wanted: int | None, usual: int) -> int:
@@ -42,5 +43,6 @@ def piece_size(network: Network, wanted: int | None, usual: int) -> int:
             )
         return wanted
     if has_context(network):
-        usual = _REGIONS * context_module(network.module).region
+        region = context_module(network.module).region
+        usual = region * min(_REGIONS, max(_FEWEST_REGIONS, _ENOUGH_PX // region))
     return max(usual // stride, 1) * stride

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.training.metrics import Confusion
-from napari_tileseg.training.samples import Sample
+    from napari_tileseg.training.samples import Sample
 
 PATCH_PX = 512
 """The side of the pieces that most networks learn from."""

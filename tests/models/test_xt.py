@@ -241,6 +241,14 @@ def test_what_is_learnt_from_holds_several_regions_that_see_one_another():
     assert piece_size(described(xt()), 128, 512) == 128
 
 
+@pytest.mark.parametrize(("region", "size"), [(256, 768), (512, 1024), (1024, 2048)])
+def test_fewer_regions_are_learnt_from_at_once_where_they_are_large(region, size):
+    large = described(xt())
+    large.module.region = region
+    large = replace(large, spec=replace(large.spec, stride=32))
+    assert piece_size(large, None, 512) == size
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
