@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_tileseg.annotation.picture import painted_over
 from napari_tileseg.engine.spec import ClassInfo, Normalisation, NormalisationKind, Task
 from napari_tileseg.errors import ImageError, ModelFitError, TilesegError
 from napari_tileseg.viewer import loading
@@ -32,7 +33,6 @@ SIDE_PX = 256
 
 _NO_IMAGE = "Choose an image first: the model is tried on what is in view."
 _VOLUMES = "A model of volumes cannot be tried on a view. Load it, and run it."
-_OPAQUE = 0.5
 _NOTHING = ClassInfo("nothing", "#000000")
 
 
@@ -178,24 +178,8 @@ def _try(network: Network, source: Source, region: Region, channels: tuple[int, 
         labels, classes = (labels * order).max(0), (_NOTHING, *classes)
     else:
         shares = {one.name: float((labels == n).mean()) for n, one in enumerate(classes)}
-    return Try(spec.normalisation.kind, _picture(pixels, labels, classes), shares)
-
-
-def _picture(
-    pixels: NDArray[np.generic], labels: NDArray[np.uint8], classes: tuple[ClassInfo, ...]
-) -> NDArray[np.uint8]:
-    """Return the labels over a grey image, (rows, columns, RGB); label 0 is not painted."""
-    grey = pixels.astype(np.float32).mean(0)
-    low, high = np.percentile(grey, (1, 99))
-    grey = np.clip((grey - low) / max(high - low, 1e-6), 0, 1) * 255
-    colours = np.array([_rgb(one.colour) for one in classes], np.float32)
-    weight = np.where(labels > 0, _OPAQUE, 0)[..., None]
-    mixed = grey[..., None] * (1 - weight) + colours[labels] * weight
-    return np.asarray(mixed, np.uint8)
-
-
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    picture = painted_over(pixels, labels, [one.colour for one in classes])
+    return Try(spec.normalisation.kind, picture, shares)
 
 
 def _middle(seen: slice, size: int) -> slice:
