@@ -79,6 +79,8 @@ def test_each_way_to_scale_intensities_is_tried_on_the_view(opened, viewer, imag
 def tried(form, qtbot):
     click(form.try_each)
     qtbot.waitUntil(lambda: len(form.tries.pictures) == 4, timeout=60_000)
+    # they are laid out, and with that shown, a moment after they were made
+    qtbot.waitUntil(lambda: all(one.isVisible() for one in form.tries.pictures.values()))
 
 
 def test_a_picture_that_is_clicked_wins_over_what_was_typed(opened, viewer, image, qtbot):
