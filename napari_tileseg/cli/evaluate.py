@@ -23,7 +23,10 @@ tileseg evaluate --model voc.safetensors --layout voc --images VOC2012 --split v
 """
 
 _MOST_COLUMNS = 25
-_SETTINGS = ("tile", "overlap", "blend", "mode", "device", "precision", "batch", "channels")
+_SETTINGS = (
+    *("tile", "overlap", "blend", "mode", "tta", "tta_mean"),
+    *("device", "precision", "batch", "memory_gb", "channels"),
+)
 
 
 def add_parser(subparsers: Subparsers) -> None:

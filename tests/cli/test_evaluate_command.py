@@ -1,9 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
+
+from stubs import echo
 
 
 @pytest.fixture
@@ -48,6 +52,24 @@ def test_wrong_labels_lower_the_score(tileseg, echo_model, folders):
     figures = json.loads(out)
     assert figures["miou"] < 0.2
     assert figures["per_class"]["class 1"] == {"iou": 0.0, "dice": 0.0, "pixels": 0}
+
+
+def test_variants_are_averaged(tileseg, monkeypatch, folders):
+    """A network that is right only at the left of what it is shown is mended by mirrored copies."""
+    from torch import nn
+
+    class LeftHalf(nn.Module):
+        def forward(self, x):
+            return x * (torch.arange(x.shape[-1]) < x.shape[-1] // 2)
+
+    network = replace(echo(), module=LeftHalf())
+    monkeypatch.setattr("napari_tileseg.io.checkpoints.load_model", lambda *_, **__: network)
+    images, masks = folders
+    arguments = ("evaluate", "--model", "left", "--images", images, "--masks", masks, "--json")
+    _, out, _ = tileseg(*arguments, "--tile", "128")
+    assert json.loads(out)["miou"] < 0.9
+    _, out, _ = tileseg(*arguments, "--tile", "128", "--tta", "flips")
+    assert json.loads(out)["miou"] == 1
 
 
 def test_files_that_do_not_pair_up_end_it_before_any_work(tileseg, echo_model, folders):
