@@ -19,6 +19,7 @@ _VARIANTS: dict[str, list[dict[str, Any]]] = {
     "smp.Unet": [
         {},
         {"decoder_attention_type": "scse"},
+        {"encoder_name": "tu-swin_tiny_patch4_window7_224"},
         {"encoder_name": "tu-swinv2_tiny_window8_256"},
         {"encoder_name": "tu-hiera_tiny_224"},
     ],
