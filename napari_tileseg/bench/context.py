@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from napari_tileseg.bench.context_memory import growth
+from napari_tileseg.bench.context_seams import seams
 from napari_tileseg.bench.context_task import CLASSES, COLUMNS, TILE, made, right, taught
 from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.networks import AS_IT_IS, described
@@ -82,6 +83,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
         _Way(f"xT on images of 1/{_SMALLER} the size", _xt(setup, "full"), _made_small, _shrunk),
     ):
         yield _solved(control, steps, setup, tested)
+    yield from seams(setup)
     yield from growth(setup)
 
 
