@@ -35,13 +35,16 @@ if TYPE_CHECKING:
     Labels = NDArray[np.uint8]
 
 _ENCODER = "tu-test_resnet"
-_STEPS, _FEW_STEPS = 360, 3
+_STEPS, _FEW_STEPS = 600, 3
 _TESTED, _FEW_TESTED = 48, 4
 _FAR_SEED = 1_000_000
 """Images that are tested on begin here; no training comes that far."""
 
 _SOLVED, _CHANCE = 0.95, 0.65
 """There are two kinds of objects, so that half of them are right by chance."""
+
+_FEW_TOKENS = 4
+"""There are more in an image, so that far ones are summed up as in a large one."""
 
 _SMALLER = 8
 _IN_TILES: dict[str, Any] = {"tile": TILE, "device": "cpu", "precision": "fp32"}
@@ -75,6 +78,8 @@ def measure(setup: Setup) -> Iterator[Figure]:
     tested = made(_FEW_TESTED if setup.quick else _TESTED, _FAR_SEED)
     xt = _Way("xT", _xt(setup, "full"), _tiled)
     yield _solved(xt, steps, setup, tested, _SOLVED)
+    summed_up = _Way("xT, all regions summed up", _xt(setup, "full", budget=_FEW_TOKENS), _tiled)
+    yield _solved(summed_up, steps, setup, tested, _SOLVED)
     yield from _orders(xt.network, tested[0][:4], setup)
     for control in (
         _Way("plain U-Net", _unet(setup), _tiled),
@@ -87,7 +92,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
     yield from growth(setup)
 
 
-def _xt(setup: Setup, attention: str) -> Network:
+def _xt(setup: Setup, attention: str, **more: int) -> Network:
     torch.manual_seed(setup.seed)
     arguments = {
         **{"encoder_name": _ENCODER, "in_channels": 1, "classes": CLASSES},
@@ -95,6 +100,7 @@ def _xt(setup: Setup, attention: str) -> Network:
         # what context adds reaches the pixels on a short way; through the steps of a U-Net whether
         # it is learnt in a minute depends on the seed
         **{"decoder": "fpn", "width": 16},
+        **more,
     }
     module = build(Architecture("xt", arguments))
     return described(module, CLASSES, TILE, name="xT", normalisation=AS_IT_IS)

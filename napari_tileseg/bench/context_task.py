@@ -31,7 +31,7 @@ _AWAY = 4
 """Between the tile of the marker and those of the objects lie so many tiles."""
 
 _BATCH = 16
-_RATE = 3e-3
+_RATE = 2e-3
 _WEIGHTS = (0.05, 1.0, 1.0)
 """Nearly all pixels are background."""
 
