@@ -57,7 +57,9 @@ def about(rows: int, columns: int, found: dict[str, Any]) -> str:
     )
 
 
-def peak_of_a_run(rows: int, columns: int, budget: int = 16_384) -> dict[str, Any]:
+def peak_of_a_run(
+    rows: int, columns: int, budget: int = 16_384, device: str = "cpu"
+) -> dict[str, Any]:
     """Segment an endless image with xT into a store; return what it took.
 
     Called in a process of its own, after a first small run. Every region passes the network.
@@ -68,6 +70,13 @@ def peak_of_a_run(rows: int, columns: int, budget: int = 16_384) -> dict[str, An
         The size of the image in pixels.
     budget
         How many tokens are looked at one by one.
+    device
+        Where the network runs.
+
+    Returns
+    -------
+    Plain values: peak_mb (of the process), gpu_mb (of the GPU, 0 without one), bank_mb, seconds,
+    regions, tokens.
     """
     torch.manual_seed(0)
     arguments = {
@@ -80,15 +89,16 @@ def peak_of_a_run(rows: int, columns: int, budget: int = 16_384) -> dict[str, An
     module: Any = build(Architecture("xt", arguments))
     network = described(module, _CLASSES, module.region)
     with tempfile.TemporaryDirectory() as folder:
-        into_store(Path(folder) / "first.zarr", Endless(1024), network)
+        into_store(Path(folder) / "first.zarr", Endless(1024), network, device)
         forget_peak()
         before, start = resident_mb(), time.perf_counter()
-        into_store(Path(folder) / "labels.zarr", Endless(rows, columns), network)
+        into_store(Path(folder) / "labels.zarr", Endless(rows, columns), network, device)
         seconds, peak = time.perf_counter() - start, peak_mb() - before
+    gpu_mb = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else 0.0
     regions = -(-rows // module.region) * -(-columns // module.region)
     tokens = regions * (module.region // module.cell) ** 2
     bank_mb = tokens * module.dim * 2 / 1e6
     return {
-        **{"peak_mb": peak, "bank_mb": bank_mb, "seconds": seconds},
+        **{"peak_mb": peak, "gpu_mb": gpu_mb, "bank_mb": bank_mb, "seconds": seconds},
         **{"regions": regions, "tokens": tokens},
     }

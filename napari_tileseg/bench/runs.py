@@ -101,9 +101,11 @@ def whole_logs(image: NDArray[Any], network: Network) -> NDArray[np.float32]:
     return logs_of(probabilities)
 
 
-def into_store(path: Path, image: Any, network: Network, **settings: Any) -> Plan:
-    """Segment an image into a new store of labels, on the CPU; return how that was done."""
-    source, plan = planned(image, network, device="cpu", precision="fp32", **settings)
+def into_store(
+    path: Path, image: Any, network: Network, device: str = "cpu", **settings: Any
+) -> Plan:
+    """Segment an image into a new store of labels; return how that was done."""
+    source, plan = planned(image, network, device=device, precision="fp32", **settings)
     store = LabelStore.create(
         path, source.label_shape, spatial_dims=2, facts={}, classes=network.classes
     )
