@@ -60,8 +60,10 @@ def row(
 
     Returns
     -------
-    Plain values: parameters, upsampling_parameters, stride and margin in px, receptive_field in
-    px or "global", mode, odd_size and same_after_saving (whether it works), onnx ("ok" or why
+    Plain values: parameters, upsampling_parameters, stride and margin in px, receptive_field (how
+    far a pixel looks to each side, in px, or "global"), mode (what a run of a large image begins
+    with), exact_halo (the context that mode `exact` gives each tile in px; None if tiles can
+    never be exact), odd_size and same_after_saving (whether it works), onnx ("ok" or why
     not), ms and peak_mb for a tile of tile_px, loss before and after, steps, learns.
     """
     network = _network(name, arguments)
@@ -80,6 +82,7 @@ def row(
         "receptive_field": field.halo if field.bounded else "global",
         "size_dependent": field.size_dependent,
         "mode": _mode(network),
+        "exact_halo": field.halo if field.bounded and not field.size_dependent else None,
         **untouched,
         "onnx": onnx_export(network),
         **_learning(network, images, masks, 3 if quick else _STEPS),

@@ -22,7 +22,8 @@ _HEADINGS = (
     "for upsampling",
     "stride",
     "sees",
-    "tiles",
+    "auto",
+    "exact with",
     "250 × 190",
     "saved = loaded",
     "learns",
@@ -80,12 +81,10 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield _millions(row["parameters"])
     yield _millions(row["upsampling_parameters"])
     yield f"{row['stride']} px"
-    yield (
-        row["receptive_field"]
-        if row["receptive_field"] == "global"
-        else (f"{row['receptive_field']} px")
-    )
+    sees = row["receptive_field"]
+    yield sees if sees == "global" else f"± {sees} px"
     yield row["mode"]
+    yield "-" if row["exact_halo"] is None else f"{row['exact_halo']} px"
     yield _yes(row["odd_size"])
     yield _yes(row["same_after_saving"])
     yield _yes(row["learns"])

@@ -17,6 +17,7 @@ WORKS = {
     "upsampling_parameters": 0,
     "stride": 8,
     "receptive_field": 44,
+    "exact_halo": 44,
     "mode": "calibrated",
     "odd_size": True,
     "same_after_saving": True,
