@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from psygnal import Signal
 
-from napari_tileseg.errors import NotTrustedError, TilesegError
+from napari_tileseg.errors import NotTrustedError
 from napari_tileseg.settings import Mode
 from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.recent import recent_models, remember_model
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_tileseg.engine.network import Network
     from napari_tileseg.engine.spec import Architecture
+    from napari_tileseg.models.recognised import Recognised
     from napari_tileseg.session import Session
     from napari_tileseg.viewer.tasks import Tasks
 
@@ -51,6 +52,7 @@ class Models:
         self._tasks = tasks
         self._measuring: dict[Mode, WeakSet[Network]] = defaultdict(WeakSet)
         self._newest_load = 0
+        self._looking = ""
 
     def refresh(self) -> None:
         """List the models again."""
@@ -80,6 +82,7 @@ class Models:
         """
         self._session.start_loading(source)
         self._newest_load += 1
+        self._looking = ""
         number = self._newest_load
 
         def on_loaded(network: Network) -> None:
@@ -107,17 +110,25 @@ class Models:
         )
 
     def look(self, path: str) -> None:
-        """Find out in the background what bare weights belong to, to ask for the rest only."""
+        """Find out in the background what bare weights belong to, to ask for the rest only.
+
+        Nothing comes of it once another model is asked for.
+        """
+        self._looking = path
+
+        def on_looked(found: list[Recognised] | None) -> None:
+            if path == self._looking:
+                self.looked.emit(path, found)
 
         def on_failed(error: BaseException) -> None:
+            if path != self._looking:
+                return
             if isinstance(error, NotTrustedError):
                 self.distrusted.emit(path, str(error))
-            elif isinstance(error, TilesegError):
+            else:
                 self._session.report(error)
 
-        self._tasks.start(
-            lambda: loading.look(path), lambda found: self.looked.emit(path, found), on_failed
-        )
+        self._tasks.start(lambda: loading.look(path), on_looked, on_failed)
 
     def measure_if_needed(self) -> None:
         """Find out how far the network looks, if a plan waits for it; it can take a minute."""

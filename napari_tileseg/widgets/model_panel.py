@@ -66,11 +66,13 @@ class ModelPanel(QWidget):
         self.channel_rows.channels_requested.connect(self.channels_requested)
         self.weights_form = WeightsForm()
         self.weights_form.weights_requested.connect(self.weights_requested)
+        self.weights_form.leave.clicked.connect(self._on_left)
         self.trust_form = TrustForm()
         self.trust_form.trust_requested.connect(self.trust_requested)
         self.setAcceptDrops(True)
         self._lay_out()
         self._spec: ModelSpec | None = None
+        self._looked_into = ""
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
@@ -143,6 +145,7 @@ class ModelPanel(QWidget):
     def _on_model_chosen(self, index: int) -> None:
         source = self.models.itemData(index)
         if source:
+            self._looked_into = ""
             self.model_requested.emit(source)
 
     def _on_open_file(self) -> None:
@@ -156,14 +159,20 @@ class ModelPanel(QWidget):
             self.open(path)
 
     def open(self, path: str) -> None:
-        """Ask for a file or folder; for bare weights, ask first what network they belong to."""
+        """Ask for a file or folder; for bare weights, ask first what network they belong to.
+
+        Whether a file holds bare weights is looked up inside it; where its name makes it likely,
+        the question is there at once.
+        """
         self.trust_form.setVisible(False)
+        self.weights_form.setVisible(False)
+        if not Path(path).is_file():  # a folder; or nothing, which will be said
+            self.model_requested.emit(path)
+            return
+        self._looked_into = path
         if Path(path).suffix.lower() in BARE_WEIGHTS:
             self.weights_form.ask(path)
-            self.look_requested.emit(path)
-        else:
-            self.weights_form.setVisible(False)
-            self.model_requested.emit(path)
+        self.look_requested.emit(path)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take a file or folder that is dragged here."""
@@ -178,13 +187,19 @@ class ModelPanel(QWidget):
 
     def show_found(self, path: str, found: Sequence[Recognised] | None) -> None:
         """Fill in what the weights told; a file that says all about itself needs no question."""
-        if not self.weights_form.asks_about(path):
+        if path != self._looked_into:
             return
+        self._looked_into = ""
         if found is None:
             self.weights_form.setVisible(False)
             self.model_requested.emit(path)
-        else:
-            self.weights_form.show_found(found)
+            return
+        if not self.weights_form.asks_about(path):
+            self.weights_form.ask(path)
+        self.weights_form.show_found(found)
+
+    def _on_left(self) -> None:
+        self._looked_into = ""
 
     def ask_for_trust(self, path: str, why: str) -> None:
         """Ask whether a file may run code."""

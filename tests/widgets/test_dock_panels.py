@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+import torch
 from gated import CLASSES, Gated, expected, gated_network
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
@@ -117,6 +118,7 @@ def test_a_file_that_is_no_model_is_explained_in_the_dock(dock, qtbot, tmp_path,
 
 def test_files_used_lately_are_offered_again(viewer, dock, qtbot, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "model", lambda *_: gated_network())
+    monkeypatch.setattr(loading, "look", lambda _: None)
     path = tmp_path / "mine.safetensors"
     path.write_bytes(b"")
     dock.model_panel.open(str(path))
@@ -130,6 +132,7 @@ def test_bare_weights_ask_for_their_network_in_the_dock(dock, qtbot, tmp_path):
     dock.model_panel.weights_requested.connect(lambda *values: asked.append(values))
     dock.model_panel.weights_requested.disconnect(dock.controller.choose_weights)
     path = str(tmp_path / "weights.pt")
+    torch.save({"mine": torch.zeros(2)}, path)
     dock.model_panel.open(path)
     form = dock.model_panel.weights_form
     form.encoder.setText("resnet18")
