@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.source import Source
 from napari_tileseg.engine.spec import NOT_COMPUTED, NormalisationKind, Task
-from napari_tileseg.errors import ModelFitError
+from napari_tileseg.errors import CheckpointError, ModelFitError
 from napari_tileseg.io.checkpoints import load_model
 from napari_tileseg.io.pairs import use_all
+from napari_tileseg.io.state_dicts import read_weights
+from napari_tileseg.models.encoders import ENCODER, WEIGHTS
+from napari_tileseg.models.pretrained import FileWeights
+from napari_tileseg.models.registry import ARCHITECTURE
 from napari_tileseg.training.samples import Sample, check_mask
-from napari_tileseg.training.start import (
-    ARCHITECTURE,
-    ENCODER,
-    ENCODER_NOTE,
-    new_network,
-    with_background,
-)
+from napari_tileseg.training.start import ENCODER_NOTE, new_network, with_background
 from napari_tileseg.training.train import PATCH_PX
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -44,8 +41,10 @@ class Start:
         What to call the model.
     base
         A finished model to go on from; None begins a new network.
-    architecture, encoder, encoder_weights, arguments, normalise
+    architecture, encoder, arguments, normalise
         Of a new network; see `training.start.new_network`.
+    encoder_weights
+        A name ("imagenet", "lite0-package", "none") or a file.
     classes
         Names in the order of the mask values; one name alone is the foreground of a network
         with one output.
@@ -189,7 +188,7 @@ def _new(
         _channel_names(images[0]),
         architecture=start.architecture or ARCHITECTURE,
         encoder=start.encoder or ENCODER,
-        encoder_weights=start.encoder_weights,
+        encoder_weights=_encoder_weights(start),
         normalise=start.normalise,
         tile=start.tile or settings.patch or PATCH_PX,
         pixel_size_um=start.pixel_size_um or (median(sizes) if sizes else None),
@@ -199,6 +198,20 @@ def _new(
     if start.classes or known is None:
         return network
     return replace(network, spec=replace(network.spec, classes=known))
+
+
+def _encoder_weights(start: Start) -> str | FileWeights | None:
+    """Return what was asked for by name, or what is in the file."""
+    wanted = start.encoder_weights
+    if wanted is None or wanted in WEIGHTS:
+        return wanted
+    path = Path(wanted)
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no file with encoder weights at {path}. Give the path of one, or one of "
+            f"these names: {', '.join(WEIGHTS)}."
+        )
+    return FileWeights(path.name, read_weights(path))
 
 
 def _going_on(start: Start) -> Network:

@@ -162,7 +162,6 @@ def _start(args: argparse.Namespace) -> Start:
     arguments: dict[str, Any] = read_arguments(more)
     if args.decoder_channels:
         arguments["decoder_channels"] = _whole_numbers(args.decoder_channels)
-        arguments["encoder_depth"] = len(arguments["decoder_channels"])
     return Start(
         name=args.name or args.out.stem,
         base=args.base,

@@ -24,14 +24,13 @@ from napari_tileseg.errors import CheckpointError
 from napari_tileseg.io import own_format
 from napari_tileseg.io.bare_weights import ASSUMED
 from napari_tileseg.io.bioimageio_meaning import Meaning, meaning_of
-from napari_tileseg.io.formats import Format, recognise
 from napari_tileseg.io.limits import AGAIN, ANOTHER, FROM_OTHERS, check_text, contents, no_more_than
 from napari_tileseg.io.limits import shown as plain
 from napari_tileseg.io.onnx_content import OnnxContent, inside
 from napari_tileseg.io.onnx_files import network_of
 from napari_tileseg.io.onnx_recipes import Said, recipe_of
 from napari_tileseg.io.specs import named_classes
-from napari_tileseg.io.state_dicts import fill, read_safetensors, read_torch
+from napari_tileseg.io.state_dicts import fill, read_weights
 from napari_tileseg.models import registry
 from napari_tileseg.models.libraries import import_bioimageio
 
@@ -180,10 +179,7 @@ def _architecture(package: Package, states: Any) -> Architecture:
 def _from_states(
     package: Package, path: Path, architecture: Architecture, meaning: Meaning
 ) -> Network:
-    if recognise(path) is Format.SAFETENSORS:
-        weights, _ = read_safetensors(path)
-    else:
-        weights = read_torch(path)
+    weights = read_weights(path)
     with no_more_than(path, weights):
         module = registry.build(architecture)
     fill(module, weights, path.name, architecture.name)

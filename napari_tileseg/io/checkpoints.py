@@ -27,7 +27,14 @@ from napari_tileseg.io.samples import bundled_checkpoints
 from napari_tileseg.io.smp_folder import is_smp_config, read_smp_folder
 from napari_tileseg.io.smp_folders_out import DESCRIPTION
 from napari_tileseg.io.specs import described, named_classes
-from napari_tileseg.io.state_dicts import Weights, fill, read_safetensors, read_torch
+from napari_tileseg.io.state_dicts import (
+    Weights,
+    fill,
+    read_metadata,
+    read_safetensors,
+    read_torch,
+    read_weights,
+)
 from napari_tileseg.io.trusted import from_trusted, trusted_content
 from napari_tileseg.models import registry
 from napari_tileseg.models.onnx_net import OnnxNet
@@ -140,12 +147,9 @@ def look(source: str | Path) -> list[Recognised] | None:
         return None
     if kind is Format.ONNX:
         return look_at(path)
-    if kind is Format.SAFETENSORS:
-        weights, metadata = read_safetensors(path)
-        if own_format.KEY in metadata:
-            return None
-    else:
-        weights = read_torch(path)
+    if kind is Format.SAFETENSORS and own_format.KEY in read_metadata(path):
+        return None
+    weights = read_weights(path)
     with no_more_than(path, weights):
         return recognised(weights)
 
@@ -248,10 +252,7 @@ def _is_part_of_folder(path: Path) -> bool:
 
 def _from_smp_folder(folder: Path, classes: Sequence[str] | None) -> Network:
     found = read_smp_folder(folder)
-    if recognise(found.weights) is Format.SAFETENSORS:
-        weights, _ = read_safetensors(found.weights)
-    else:
-        weights = read_torch(found.weights)
+    weights = read_weights(found.weights)
     with no_more_than(found.weights, weights):
         module = registry.build(found.architecture)
     fill(module, weights, found.weights.name, found.architecture.name)

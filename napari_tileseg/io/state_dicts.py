@@ -6,6 +6,7 @@ import pickle
 import re
 import struct
 import zipfile
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from napari_tileseg.errors import CheckpointError, NotTrustedError
-from napari_tileseg.io.formats import IF_TRUSTED
+from napari_tileseg.io.formats import IF_TRUSTED, Format, recognise
 from napari_tileseg.io.limits import (
     PickleStream,
     check_count,
@@ -25,7 +26,7 @@ from napari_tileseg.io.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import nn
@@ -65,6 +66,28 @@ _DAMAGED = (
 )
 
 
+def read_weights(path: Path) -> Weights:
+    """Return the weights in a file of safetensors or torch.save, whatever it is called.
+
+    Raises
+    ------
+    NotTrustedError
+        If opening it would run code.
+    CheckpointError
+        If it is another kind of file, or damaged.
+    """
+    kind = recognise(path)
+    if kind is Format.SAFETENSORS:
+        weights, _ = read_safetensors(path)
+        return weights
+    if kind is Format.TORCH:
+        return read_torch(path)
+    raise CheckpointError(
+        f"'{path.name}' is a network of another kind ({kind.value}), not a file of weights. "
+        "Choose a .safetensors file, or a .pt or .pth file with a state dict."
+    )
+
+
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
     """Return the tensors and the metadata of a .safetensors file.
 
@@ -73,12 +96,31 @@ def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
     CheckpointError
         If the file is damaged or not complete.
     """
+    with _opened(path) as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        return tensors, dict(stored.metadata() or {})
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a .safetensors file says about itself, without its tensors.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or not complete.
+    """
+    with _opened(path) as stored:
+        return dict(stored.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a .safetensors file; what is wrong with it is said in a sentence."""
     check_header(path)
     try:
         with safe_open(path, framework="pt") as stored:
-            names = list(stored.keys())
-            check_count(path, len(names))
-            return {name: stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
+            check_count(path, len(list(stored.keys())))
+            yield stored
     except (SafetensorError, *_DAMAGED) as error:
         raise CheckpointError(
             f"'{path.name}' is not complete or is damaged, so its weights cannot be read. "

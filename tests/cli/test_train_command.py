@@ -1,12 +1,17 @@
 import csv
+import pickle
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from napari_tileseg.errors import OutputError
-from napari_tileseg.io.checkpoints import load_model
+from napari_tileseg.io.checkpoints import load_model, save_model
+from napari_tileseg.training.start import new_network
+
+DECODER = {"arguments": {"decoder_channels": [16, 8, 8], "encoder_depth": 3}}
 
 NETWORK = (
     "--encoder", "resnet18", "--decoder-channels", "16,8,8",
@@ -394,6 +399,45 @@ def test_an_architecture_takes_its_arguments(train, data):
         "depth": 2,
         "upsampling": "pixelshuffle",
     }
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors", ".bin"])  # told by its content
+def test_an_encoder_begins_with_the_weights_of_a_file(train, data, ending):
+    source = new_network("m", ["a", "b"], ["grey"], encoder="resnet18", **DECODER)
+    with torch.no_grad():
+        source.module.encoder.conv1.weight.fill_(0.25)
+    path = data / f"encoder{ending}"
+    if ending == ".safetensors":
+        save_model(source, path)
+    else:
+        torch.save(source.module.encoder.state_dict(), path)
+    code, _, err = train("--encoder-weights", path, "--epochs", 1, "--learning-rate", 1e-7)
+    assert code == 0, err
+    learnt = load_model(data / "mine.safetensors").module.encoder.conv1.weight
+    assert torch.allclose(learnt, torch.full_like(learnt, 0.25), atol=1e-3)
+
+
+def test_a_file_of_encoder_weights_runs_no_code(train, data):
+    path, witness = data / "encoder.pt", data / "witness"
+    pickled = pickle.dumps(Touching(str(witness)))
+    path.write_bytes(pickled)
+    code, _, err = train("--encoder-weights", path)
+    assert code == 1
+    assert "'encoder.pt' is a pickled Python object" in err
+    assert not witness.exists()
+    (data / "page.pt").write_text("<html></html>")
+    assert "is a web page" in train("--encoder-weights", data / "page.pt")[2]
+    assert "no file with encoder weights" in train("--encoder-weights", data / "missing.pt")[2]
+
+
+class Touching:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
 
 
 def test_an_argument_without_a_value_is_wrong_use(train):

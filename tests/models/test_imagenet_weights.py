@@ -8,8 +8,9 @@ import torch
 from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import CheckpointError
 from napari_tileseg.models import registry
+from napari_tileseg.models.encoders import IMAGENET
 from napari_tileseg.models.libraries import import_smp
-from napari_tileseg.models.pretrained import IMAGENET, load_encoder_weights
+from napari_tileseg.models.pretrained import load_encoder_weights
 from napari_tileseg.training.start import new_network
 
 

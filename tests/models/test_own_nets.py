@@ -174,28 +174,27 @@ def test_the_scores_of_an_fcn_begin_as_bilinear_interpolation() -> None:
 
 @pytest.mark.parametrize("counters", [True, False])  # files from before 2018 have none
 @pytest.mark.parametrize("name", ["segnet", "fcn"])
-def test_weights_of_vgg16_fit_the_thirteen_convolutions(
-    name: str, counters: bool, tmp_path: Path
-) -> None:
+def test_weights_of_vgg16_fit_the_thirteen_convolutions(name: str, counters: bool) -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
     layers = make_layers(cfgs["D"], batch_norm=True).state_dict()
     theirs = {f"features.{key}": one for key, one in layers.items()}
     if not counters:
         theirs = {key: one for key, one in theirs.items() if "num_batches" not in key}
-    torch.save(theirs, tmp_path / "vgg.pt")
+    given = pretrained.FileWeights("vgg.pt", theirs)
     few = {"head_channels": 8} if name == "fcn" else {}
-    start = {"architecture": name, "arguments": few, "encoder_weights": tmp_path / "vgg.pt"}
+    start = {"architecture": name, "arguments": few, "encoder_weights": given}
     ours = new_network("m", ["a", "b"], ["red", "green", "blue"], **start).module
     assert torch.equal(ours.encoder[4][2][0].weight, theirs["features.40.weight"])
     assert torch.equal(ours.encoder[0][0][1].running_var, theirs["features.1.running_var"])
 
 
-def test_weights_of_vgg16_do_not_fit_fewer_channels(tmp_path: Path) -> None:
+def test_weights_of_vgg16_do_not_fit_fewer_channels() -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
-    torch.save(make_layers(cfgs["D"], batch_norm=True).state_dict(), tmp_path / "vgg.pt")
-    start = {"architecture": "segnet", "arguments": THIN, "encoder_weights": tmp_path / "vgg.pt"}
+    theirs = dict(make_layers(cfgs["D"], batch_norm=True).state_dict())
+    given = pretrained.FileWeights("vgg.pt", theirs)
+    start = {"architecture": "segnet", "arguments": THIN, "encoder_weights": given}
     with pytest.raises(CheckpointError, match="does not fit this encoder"):
         new_network("m", ["a", "b"], ["grey"], **start)
 
