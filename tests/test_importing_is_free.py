@@ -27,6 +27,11 @@ def test_asking_for_help_loads_nothing_slow(argument):
     assert not modules_after(code) & _SLOW
 
 
+@pytest.mark.parametrize("dock", ["dock", "train_dock"])
+def test_a_dock_opens_without_torch(dock):
+    assert "torch" not in modules_after(f"import napari_tileseg.widgets.{dock}")
+
+
 def test_the_public_names_are_all_there():
     import napari_tileseg
 

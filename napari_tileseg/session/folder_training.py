@@ -8,7 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine.amounts import duration
+from napari_tileseg.engine.spec import NormalisationKind
 from napari_tileseg.io.layouts import Layout
+from napari_tileseg.models.encoders import NONE
+from napari_tileseg.models.registry import ARCHITECTURE
 from napari_tileseg.session.learning import thinned
 from napari_tileseg.session.teaching import Point
 from napari_tileseg.settings import TrainSettings
@@ -26,6 +29,29 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class NewNetwork:
+    """A network that is made where there is none to go on from.
+
+    Attributes
+    ----------
+    architecture, encoder
+        By their names; an empty encoder is the usual one.
+    encoder_weights
+        One of `models.encoders.WEIGHTS`, or a file.
+    normalise
+        How it expects intensities.
+    options
+        More arguments of the architecture, as a person types them: "depth=3 base_channels=32".
+    """
+
+    architecture: str = ARCHITECTURE
+    encoder: str = ""
+    encoder_weights: str = NONE
+    normalise: NormalisationKind = NormalisationKind.ZSCORE
+    options: str = ""
+
+
+@dataclass(frozen=True)
 class FolderChoice:
     """What a person chose.
 
@@ -37,6 +63,8 @@ class FolderChoice:
         What to choose the best network by, for pairs; empty: nothing.
     base
         The model to go on from; empty: a new network.
+    network
+        That new network.
     classes
         Names in the order of the mask values, with commas; empty: as the data says.
     """
@@ -47,6 +75,7 @@ class FolderChoice:
     val_images: str = ""
     val_masks: str = ""
     base: str = ""
+    network: NewNetwork = field(default_factory=NewNetwork)
     classes: str = ""
     settings: TrainSettings = field(default_factory=TrainSettings)
 

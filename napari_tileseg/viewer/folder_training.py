@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.io.layouts import Layout
+from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.models.libraries import load_triton_apart
 from napari_tileseg.session.folder_training import (
     FolderChoice,
@@ -42,6 +43,10 @@ class FolderTrainer:
         Emits what a panel shows.
     listed
         Emits the models there are to go on from: bundled names, and paths used lately.
+    devices_changed
+        Emits (value, label) of what can be trained on.
+    encoders_listed
+        Emits the names of the encoders that a new network can have.
     network
         The best network so far; None before there is one.
     origin
@@ -51,6 +56,7 @@ class FolderTrainer:
     changed = Signal(FolderView)
     listed = Signal(object, object)
     devices_changed = Signal(object)
+    encoders_listed = Signal(object)
 
     def __init__(self) -> None:
         self._known = FolderTraining()
@@ -68,6 +74,8 @@ class FolderTrainer:
         """List the models, and find out about devices in the background."""
         self.listed.emit(loading.bundled_names(), recent_models())
         self._tasks.start(loading.devices, self.devices_changed.emit, self._fail)
+        # without it nothing is offered while a name is typed
+        self._tasks.start(loading.encoders, self.encoders_listed.emit, lambda _: None)
         self._tell(self._known)
 
     def close(self) -> None:
@@ -183,7 +191,18 @@ def _start(choice: FolderChoice) -> Start:
     from napari_tileseg.training_job import Start
 
     names = [one.strip() for one in choice.classes.split(",") if one.strip()]
-    return Start(name=_NAME, base=choice.base or None, classes=names or None)
+    if choice.base:
+        return Start(name=_NAME, base=choice.base, classes=names or None)
+    new = choice.network
+    return Start(
+        name=_NAME,
+        architecture=new.architecture,
+        encoder=new.encoder or None,
+        encoder_weights=new.encoder_weights,
+        arguments=read_arguments(new.options.split()),
+        normalise=new.normalise,
+        classes=names or None,
+    )
 
 
 def _with_figures(network: Network, report: TrainReport) -> Network:

@@ -43,6 +43,14 @@ def devices() -> list[tuple[str, str]]:
     return [("auto", f"Automatic · {known[0][1]}"), *known]
 
 
+def encoders() -> list[str]:
+    """Return the names of all encoders; imports the libraries that have them."""
+    load_triton_apart()
+    from napari_tileseg.models.encoders import encoder_names
+
+    return encoder_names()
+
+
 def estimate(
     plan: Plan, source: Source, network: Network, should_stop: Callable[[], bool]
 ) -> Estimate:

@@ -33,7 +33,7 @@ _FOLDERS = {
     ),
     "val_masks": ("Their masks", "The folder of the masks of these images"),
 }
-_NEW = "A new U-Net"
+_NEW = "A new network"
 _WHOLE = "For VOC and Cityscapes: the folder that holds everything"
 
 

@@ -102,18 +102,18 @@ class Fold(QWidget):
     def __init__(self, title: str, body: QWidget) -> None:
         super().__init__()
         self._title = title
-        self._button = QPushButton()
-        self._button.setObjectName("fold")
-        self._button.setCheckable(True)
+        self.button = QPushButton()
+        self.button.setObjectName("fold")
+        self.button.setCheckable(True)
         self._body = body
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(self._button, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(body)
-        self._button.toggled.connect(self._on_toggled)
+        self.button.toggled.connect(self._on_toggled)
         self._on_toggled(False)
 
     def _on_toggled(self, is_open: bool) -> None:
-        self._button.setText(f"{'▾' if is_open else '▸'} {self._title}")
+        self.button.setText(f"{'▾' if is_open else '▸'} {self._title}")
         self._body.setVisible(is_open)

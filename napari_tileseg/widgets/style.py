@@ -53,6 +53,8 @@ QComboBox QLineEdit { background: transparent; padding: 0px; margin: 0px; min-he
 #versionRow { border-radius: 3px; border: 1px solid transparent; }
 #versionRow[used="true"] { background: $foreground; border: 1px solid $current; }
 #versionRow QLabel { background: transparent; }
+#completions { background: $foreground; color: $text; border: 1px solid $secondary;
+  selection-background-color: $current; selection-color: $text; }
 #bar { color: $current; selection-background-color: $primary; background: transparent; }
 """)
 

@@ -23,6 +23,7 @@ from napari_tileseg.widgets.docked import Docked
 from napari_tileseg.widgets.epoch_table import EpochTable
 from napari_tileseg.widgets.folder_form import FolderForm
 from napari_tileseg.widgets.form import SettingsForm
+from napari_tileseg.widgets.network_form import NetworkForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
 from napari_tileseg.widgets.step import Fold
 from napari_tileseg.widgets.style import apply_style
@@ -50,6 +51,7 @@ class TrainFromFolders(Docked):
         self._viewer = viewer
         self.trainer = FolderTrainer()
         self.form = FolderForm()
+        self.network_form = NetworkForm()
         self.settings: SettingsForm[TrainSettings] = SettingsForm(
             TrainSettings(), choices={"device": [("auto", "Automatic")]}
         )
@@ -69,6 +71,7 @@ class TrainFromFolders(Docked):
         self.trainer.start()
 
     def _lay_out(self) -> None:
+        self.new_network = Fold("The new network", self.network_form)
         self._fold = Fold("Advanced", self.settings.advanced)
         starting, ending = QHBoxLayout(), QHBoxLayout()
         for row, buttons in (
@@ -82,7 +85,9 @@ class TrainFromFolders(Docked):
         column = QVBoxLayout(content)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(6)
-        for part in (self.form, self.settings.main, self._fold, self._hint, self._problem):
+        for part in (self.form, self.new_network, self.settings.main, self._fold):
+            column.addWidget(part)
+        for part in (self._hint, self._problem):
             column.addWidget(part)
         column.addLayout(starting)
         for part in (self._summary, self.bar, self._progress, self.curve, self.table):
@@ -102,6 +107,7 @@ class TrainFromFolders(Docked):
     def _connect(self) -> None:
         trainer = self.trainer
         self.form.requested.connect(lambda name, value: trainer.choose(**{name: value}))
+        self.network_form.requested.connect(lambda one: trainer.choose(network=one))
         self.settings.settings_requested.connect(lambda one: trainer.choose(settings=one))
         self.settings.problem_found.connect(self._problem.say)
         self.train.clicked.connect(trainer.train)
@@ -110,6 +116,7 @@ class TrainFromFolders(Docked):
         self.save.clicked.connect(self._on_save)
         trainer.changed.connect(self.show_view)
         trainer.listed.connect(self.form.show_models)
+        trainer.encoders_listed.connect(self.network_form.show_encoders)
         trainer.devices_changed.connect(self.settings.field("device").set_options)
         self._viewer.events.theme.connect(self._on_theme)
         self.connected.callback(self._viewer.events.theme.disconnect, self._on_theme)
@@ -122,7 +129,7 @@ class TrainFromFolders(Docked):
     def showEvent(self, event: Any) -> None:
         """Line up the rows now that the fonts are known."""
         super().showEvent(event)
-        labels = self.form.labels()
+        labels = [*self.form.labels(), *self.network_form.labels()]
         width = self.settings.align(max(label.sizeHint().width() for label in labels))
         for label in labels:
             label.setFixedWidth(width)
@@ -131,9 +138,11 @@ class TrainFromFolders(Docked):
         """Show choices, progress, curve, table and result."""
         shown = bool(view.rows) or view.working
         self.form.show_view(view)
+        self.network_form.show_network(view.choice.network)
         self.settings.show(view.choice.settings, {})
         for part in (self.form, self.settings.main, self._fold):
             part.setVisible(not view.working)
+        self.new_network.setVisible(not view.working and not view.choice.base)
         self._hint.say(view.hint)
         self._problem.say(view.problem)
         self._summary.say(view.summary)

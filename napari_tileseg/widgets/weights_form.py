@@ -17,11 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tileseg.engine.spec import Architecture, NormalisationKind
+from napari_tileseg.engine.spec import Architecture
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.models.arguments import read_arguments
 from napari_tileseg.models.onnx_family import NAME as ONNX
 from napari_tileseg.models.recognised import NORMALISATION
+from napari_tileseg.widgets import intensities
 from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.text import Text
 from napari_tileseg.widgets.tries_grid import TriesGrid
@@ -34,18 +35,6 @@ if TYPE_CHECKING:
 
 _OPTIONS = "upsampling=bilinear depth=3"
 _OPTIONS_OF_ONNX = "answers=sigmoid"
-_INTENSITIES = {
-    NormalisationKind.FIXED: "Fixed, by number format",
-    NormalisationKind.ZSCORE: "Mean and spread of the image",
-    NormalisationKind.PERCENTILE: "Percentiles of the image",
-    NormalisationKind.NONE: "As they are",
-}
-_SHORT = {
-    NormalisationKind.FIXED: "Fixed",
-    NormalisationKind.ZSCORE: "Mean and spread",
-    NormalisationKind.PERCENTILE: "Percentiles",
-    NormalisationKind.NONE: "As they are",
-}
 _TRYING = "Trying each on the view …"
 
 
@@ -75,14 +64,14 @@ class WeightsForm(QWidget):
         self.classes.setToolTip("The names of the classes in the order of the label values")
         self.intensities = QComboBox()
         self.intensities.addItem("As usual for the network", "")
-        for kind, label in _INTENSITIES.items():
+        for kind, label in intensities.NAMES.items():
             self.intensities.addItem(label, kind.value)
         self.intensities.setToolTip(
             "How pixel values are scaled before the network sees them: as when it was trained.\n"
             "If all labels are wrong, this is the first thing to try."
         )
         self.intensities.currentIndexChanged.connect(self._on_intensity)
-        self.tries = TriesGrid(_SHORT)
+        self.tries = TriesGrid(intensities.SHORT)
         self.tries.kind_chosen.connect(self._on_try_chosen)
         self.try_each = push_button(
             "Try each intensity on the view",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -93,6 +94,68 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     saved = load_model(file)
     assert saved.spec.name == "mine"
     assert saved.provenance["training"]["validation_miou"] > 0
+
+
+def test_a_new_network_of_any_kind_is_trained(panel, data, tmp_path, monkeypatch, qtbot):
+    panel.trainer.choose(base="")
+    form = panel.network_form
+    click(panel.new_network.button)
+    qtbot.waitUntil(lambda: form.encoder.completer() is not None, timeout=60_000)
+    pick(form.architecture, "attention-unet")
+    type_into(form.encoder, "resnet18")
+    type_into(form.options, "encoder_depth=3 decoder_channels=[16,8,8]")
+    encoder = new_network("e", ["a", "b"], ["grey"], encoder="resnet18").module.encoder
+    with torch.no_grad():
+        encoder.conv1.weight.fill_(0.25)
+    torch.save(encoder.state_dict(), tmp_path / "mine.pt")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "mine.pt"), ""))
+    pick(form.weights, "A file …")
+    assert form.weights.currentText() == "mine.pt"
+    pick(form.intensities, "Percentiles")
+    settings = panel.trainer.view.choice.settings
+    panel.trainer.choose(settings=settings.but(epochs=1, learning_rate=1e-7))
+    choose(panel, data, "images", "masks")
+    click(panel.train)
+    assert not form.isVisible()
+    wait_for_end(panel, qtbot)
+    assert panel.trainer.view.problem == ""
+    network = panel.trainer.network
+    assert network.architecture.name == "attention-unet"
+    assert network.spec.normalisation.kind == "percentile"
+    kernel = network.module.encoder.conv1.weight
+    assert torch.allclose(kernel, torch.full_like(kernel, 0.25), atol=1e-3)
+    pick(form.architecture, "res-unet")
+    assert not form.encoder.isEnabled()
+    panel.trainer.choose(base="small")
+    assert not form.isVisible()
+
+
+def test_options_that_cannot_be_read_are_said(panel, data, qtbot):
+    panel.trainer.choose(base="")
+    click(panel.new_network.button)
+    type_into(panel.network_form.options, "depth")
+    choose(panel, data, "images", "masks")
+    click(panel.train)
+    wait_for_end(panel, qtbot)
+    assert "depth" in panel.trainer.view.problem
+
+
+def pick(box, text):
+    """Choose from a list with the keyboard."""
+    index = box.findText(text)
+    assert index >= 0
+    box.setFocus()
+    box.showPopup()
+    view = box.view()
+    view.setCurrentIndex(box.model().index(index, 0))
+    QTest.keyClick(view, Qt.Key.Key_Return)
+
+
+def type_into(line, text):
+    line.setFocus()
+    line.clear()
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
 
 
 def test_cancel_keeps_the_best_model(panel, data, qtbot):
