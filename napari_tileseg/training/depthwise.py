@@ -47,7 +47,7 @@ class _GroupsInFloat32(TorchFunctionMode):
 
 
 def _full(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
+    if isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16):
         return value.float()
     return value
 
