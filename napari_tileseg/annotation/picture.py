@@ -35,7 +35,8 @@ def painted_over(
     -------
     (rows, columns, RGB) uint8.
     """
-    shown = pixels[[0, 1, 2] if len(pixels) >= 3 else [0, 0, 0]].astype(np.float32)
+    chosen = pixels[[0, 1, 2] if len(pixels) >= 3 else [0, 0, 0]]
+    shown = np.nan_to_num(chosen.astype(np.float32), posinf=0, neginf=0)
     low, high = np.percentile(shown, (_DARK, _BRIGHT))
     stretched = (shown - low) / max(float(high - low), 1e-6)
     picture = np.ascontiguousarray(255 * np.clip(stretched, 0, 1).transpose(1, 2, 0))
