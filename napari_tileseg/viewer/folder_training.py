@@ -132,18 +132,23 @@ class FolderTrainer:
             said += " Save it, too, to have it again when the window was closed."
         self._tell(replace(self._known, said=said))
 
-    def save(self, path: str) -> None:
-        """Write the best network into a file, in the background."""
+    def save(self, path: str, *, as_folder: bool = False) -> None:
+        """Write the best network into a file, in the background.
+
+        Parameters
+        ----------
+        path
+            See `io.checkpoints.save_model`; the model is called like the file.
+        as_folder
+            Write a folder of segmentation-models-pytorch instead.
+        """
         network = self.network
         if network is None:
             return
-        file = Path(path).with_suffix(".safetensors")
-        named = replace(network, spec=replace(network.spec, name=file.stem))
+        named = replace(network, spec=replace(network.spec, name=Path(path).stem))
 
         def write() -> Path:
-            from napari_tileseg.io.checkpoints import save_model
-
-            return save_model(named, file)
+            return loading.saved(named, path, as_folder=as_folder)
 
         def on_done(written: Path) -> None:
             if self.network is network:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari_tileseg.session.versions import Version, Versions
+from napari_tileseg.viewer import loading
 from napari_tileseg.viewer.keepsakes import Keepsake
 from napari_tileseg.viewer.links import OURS, class_names
 
@@ -128,16 +129,22 @@ class History:
             self._to_run = None
             self._runs.start()
 
-    def save(self, path: str) -> None:
-        """Write the model in use into a file, in the background."""
+    def save(self, path: str, as_folder: bool = False) -> None:
+        """Write the model in use into a file, in the background.
+
+        Parameters
+        ----------
+        path
+            See `io.checkpoints.save_model`.
+        as_folder
+            Write a folder of segmentation-models-pytorch instead.
+        """
         network = self._session.network
         if network is None:
             return
 
         def write() -> Path:
-            from napari_tileseg.io.checkpoints import save_model
-
-            return save_model(network, path)
+            return loading.saved(network, path, as_folder=as_folder)
 
         def on_done(written: Path) -> None:
             self._session.learning.show_saving(False)

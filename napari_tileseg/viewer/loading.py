@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,16 @@ def model(
     from napari_tileseg.io.checkpoints import load_model
 
     return load_model(source, architecture=architecture, classes=classes, trust=trust)
+
+
+def saved(network: Network, path: str, *, as_folder: bool) -> Path:
+    """Write a model into a file, or a folder of segmentation-models-pytorch; return which."""
+    from napari_tileseg.io.checkpoints import save_model
+    from napari_tileseg.io.smp_folders_out import save_smp_folder
+
+    if as_folder:
+        return save_smp_folder(network, Path(path).with_suffix(""))
+    return save_model(network, path)
 
 
 def look(path: str) -> list[Recognised] | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QVBoxLayout,
@@ -19,6 +18,7 @@ from napari_tileseg.widgets.button import push_button
 from napari_tileseg.widgets.curve import Curve
 from napari_tileseg.widgets.form import SettingsForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
+from napari_tileseg.widgets.save_model import ask_where
 from napari_tileseg.widgets.step import Fold
 from napari_tileseg.widgets.text import Text, with_units
 from napari_tileseg.widgets.verdict import VerdictArea
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from napari_tileseg.session import View
     from napari_tileseg.session.teach_view import TeachView
 
-_KINDS = "Models (*.safetensors);;ONNX networks (*.onnx);;Packages of bioimage.io (*.zip)"
-
 
 class TeachPanel(QWidget):
     """Shows what there is to learn from and how it goes, and announces what is wanted."""
@@ -45,7 +43,7 @@ class TeachPanel(QWidget):
     teach_requested = Signal()
     stop_requested = Signal()
     layers_requested = Signal(bool, bool)
-    save_requested = Signal(str)
+    save_requested = Signal(str, bool)
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +184,6 @@ class TeachPanel(QWidget):
         self.layers_requested.emit(self.preview.isChecked(), self.verdict.changes.isChecked())
 
     def _on_save(self) -> None:
-        name = "".join(one if one not in '/\\:*?"<>|' else "_" for one in self._suggested)
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save model", name, _KINDS)
-        if chosen:
-            self.save_requested.emit(chosen)
+        path, as_folder = ask_where(self, self._suggested)
+        if path:
+            self.save_requested.emit(path, as_folder)

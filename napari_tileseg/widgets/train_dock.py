@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -25,6 +24,7 @@ from napari_tileseg.widgets.folder_form import FolderForm
 from napari_tileseg.widgets.form import SettingsForm
 from napari_tileseg.widgets.network_form import NetworkForm
 from napari_tileseg.widgets.progress_bar import ProgressBar
+from napari_tileseg.widgets.save_model import ask_where
 from napari_tileseg.widgets.step import Fold
 from napari_tileseg.widgets.style import apply_style
 from napari_tileseg.widgets.text import Text, with_units
@@ -172,11 +172,9 @@ class TrainFromFolders(Docked):
             self.trainer.tell_used()
 
     def _on_save(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, "Save model", "trained.safetensors", "Models (*.safetensors)"
-        )
-        if chosen:
-            self.trainer.save(chosen)
+        path, as_folder = ask_where(self, "trained.safetensors")
+        if path:
+            self.trainer.save(path, as_folder=as_folder)
 
     def _on_theme(self, event: Any = None) -> None:
         apply_style(self, self._viewer.theme)

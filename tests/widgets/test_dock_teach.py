@@ -417,7 +417,7 @@ def test_the_model_in_use_can_be_saved_and_loaded_again(ready, tmp_path, truth, 
     teach(ready, qtbot)
     click(ready.teach_panel.verdict.use)
     wait_for_run(ready, qtbot)
-    ready.teach_panel.save_requested.emit(str(tmp_path / "mine"))
+    ready.teach_panel.save_requested.emit(str(tmp_path / "mine"), False)
     qtbot.waitUntil(lambda: ready.session.view.teach.can_save, timeout=20_000)
     # a network without a recipe cannot be saved, and that is said
     assert "cannot be saved" in ready.session.view.notice.text

@@ -94,6 +94,12 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     saved = load_model(file)
     assert saved.spec.name == "mine"
     assert saved.provenance["training"]["validation_miou"] > 0
+    folder = tmp_path / "folder"
+    kind = "Folders of segmentation-models-pytorch (*)"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(folder), kind))
+    click(panel.save)
+    qtbot.waitUntil(lambda: str(folder) in panel.trainer.view.said, timeout=20_000)
+    assert load_model(folder).spec.classes == saved.spec.classes
 
 
 def test_a_new_network_of_any_kind_is_trained(panel, data, tmp_path, monkeypatch, qtbot):
