@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +75,8 @@ def row(
         "same_after_saving": _same_after_saving(network),
         **_cost(network, 128 if quick else _TILE),
     }
-    field = receptive_field(network)
+    awake = _awake(network)
+    field = receptive_field(awake)
     return {
         "parameters": sum(one.numel() for one in network.module.parameters()),
         "upsampling_parameters": upsampling_weights(network.module),
@@ -81,7 +84,7 @@ def row(
         "margin": spec.margin,
         "receptive_field": field.halo if field.bounded else "global",
         "size_dependent": field.size_dependent,
-        "mode": _mode(network),
+        "mode": _mode(awake),
         "exact_halo": field.halo if field.bounded and not field.size_dependent else None,
         **untouched,
         "onnx": onnx_export(network),
@@ -97,6 +100,18 @@ def _network(name: str, arguments: dict[str, Any]) -> Network:
     return new_network(
         name, classes, ["grey"], architecture=name, encoder=encoder, arguments=arguments
     )
+
+
+def _awake(network: Network) -> Network:
+    """Return a copy in which no branch is multiplied by zero, as some begin to learn.
+
+    Of such a branch nobody could tell what it looks at.
+    """
+    awake = replace(network, module=copy.deepcopy(network.module))
+    for weights in awake.module.parameters():
+        if weights.ndim and not weights.any():
+            torch.nn.init.constant_(weights, 0.1)
+    return awake
 
 
 def _mode(network: Network) -> str:

@@ -4,13 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
 from napari_tileseg import cli
 from napari_tileseg.bench import model_row, model_table
 from napari_tileseg.bench.fresh import BenchError
 from napari_tileseg.bench.model_table import Entry, entries, needed
+from napari_tileseg.engine.probe import receptive_field
 from napari_tileseg.models import libraries
 from napari_tileseg.models.registry import ARCHITECTURES
+from stubs import network
 
 WORKS = {
     "parameters": 2_500_000,
@@ -26,6 +31,27 @@ WORKS = {
     "ms": 1234.5,
     "peak_mb": 10.0,
 }
+
+
+class Windowed(nn.Module):
+    """Adds the mean of windows of 8 px, times what is nothing before anything is learnt."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1, 1, 1))
+
+    def forward(self, x):
+        rows, columns = x.shape[2:]
+        filled = functional.pad(x, (0, -columns % 8, 0, -rows % 8))
+        means = functional.interpolate(functional.avg_pool2d(filled, 8), scale_factor=8)
+        return x + self.weight * means[..., :rows, :columns]
+
+
+def test_branches_that_begin_at_zero_are_seen():
+    asleep = network(Windowed(), outputs=1, channels=1, stride=4)
+    assert not receptive_field(asleep).size_dependent
+    assert receptive_field(model_row._awake(asleep)).size_dependent
+    assert not asleep.module.weight.any()
 
 
 def test_every_architecture_is_listed_and_can_be_described(tileseg):
