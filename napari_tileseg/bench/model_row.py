@@ -108,9 +108,10 @@ def _awake(network: Network) -> Network:
     Of such a branch nobody could tell what it looks at.
     """
     awake = replace(network, module=copy.deepcopy(network.module))
+    generator = torch.Generator().manual_seed(0)
     for weights in awake.module.parameters():
         if weights.ndim and not weights.any():
-            torch.nn.init.constant_(weights, 0.1)
+            torch.nn.init.normal_(weights, std=0.1, generator=generator)
     return awake
 
 
