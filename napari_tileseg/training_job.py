@@ -125,11 +125,12 @@ def read_job(
         If the network cannot be loaded or built.
     """
     base = _going_on(start) if start.base else None
+    encoder_weights = None if base else _encoder_weights(start)
     names = [one.name for one in base.classes] if base else start.classes
     images = _read(folders, names)
     held_out = _read(validation, names) if validation else []
     _require_apart(images, held_out)
-    network = base or _new(start, folders, settings, images)
+    network = base or _new(start, encoder_weights, folders, settings, images)
     fallen_back = network.provenance.get(ENCODER_NOTE, "") if base is None else ""
     begun = fallen_back or f"encoder: {start.encoder_weights or 'none'}"
     provenance = {
@@ -177,7 +178,11 @@ def _require_apart(images: list[_Labelled], held_out: list[_Labelled]) -> None:
 
 
 def _new(
-    start: Start, folders: Folders, settings: TrainSettings, images: list[_Labelled]
+    start: Start,
+    encoder_weights: str | FileWeights | None,
+    folders: Folders,
+    settings: TrainSettings,
+    images: list[_Labelled],
 ) -> Network:
     sizes = [one.pixel_size_um for one in images if one.pixel_size_um]
     known = folders.classes
@@ -188,7 +193,7 @@ def _new(
         _channel_names(images[0]),
         architecture=start.architecture or ARCHITECTURE,
         encoder=start.encoder or ENCODER,
-        encoder_weights=_encoder_weights(start),
+        encoder_weights=encoder_weights,
         normalise=start.normalise,
         tile=start.tile or settings.patch or PATCH_PX,
         pixel_size_um=start.pixel_size_um or (median(sizes) if sizes else None),

@@ -430,6 +430,13 @@ def test_a_file_of_encoder_weights_runs_no_code(train, data):
     assert "no file with encoder weights" in train("--encoder-weights", data / "missing.pt")[2]
 
 
+def test_a_wrong_file_of_encoder_weights_is_refused_before_any_image_is_read(train, data):
+    for image in (data / "train/images").iterdir():
+        image.write_bytes(b"no image")
+    (data / "page.pt").write_text("<html></html>")
+    assert "is a web page" in train("--encoder-weights", data / "page.pt")[2]
+
+
 class Touching:
     """Touches a file when it is unpickled."""
 
