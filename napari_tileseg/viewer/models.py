@@ -112,7 +112,7 @@ class Models:
     def look(self, path: str) -> None:
         """Find out in the background what bare weights belong to, to ask for the rest only.
 
-        Nothing comes of it once another model is asked for.
+        Nothing comes of it once another model is asked for, or it was left.
         """
         self._looking = path
 
@@ -129,6 +129,10 @@ class Models:
                 self._session.report(error)
 
         self._tasks.start(lambda: loading.look(path), on_looked, on_failed)
+
+    def leave(self) -> None:
+        """Forget the file that is being looked into."""
+        self._looking = ""
 
     def measure_if_needed(self) -> None:
         """Find out how far the network looks, if a plan waits for it; it can take a minute."""

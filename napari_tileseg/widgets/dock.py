@@ -113,6 +113,7 @@ class TiledSegmentation(Docked):
         self.model_panel.model_requested.connect(controller.choose_model)
         self.model_panel.weights_requested.connect(controller.choose_weights)
         self.model_panel.look_requested.connect(controller.models.look)
+        self.model_panel.leave_requested.connect(controller.models.leave)
         self.model_panel.weights_form.try_requested.connect(controller.tries.start)
         self.model_panel.trust_requested.connect(controller.choose_trusted)
         self.model_panel.channels_requested.connect(controller.choose_channels)

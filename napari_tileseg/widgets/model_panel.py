@@ -37,6 +37,7 @@ class ModelPanel(QWidget):
     model_requested = Signal(str)
     weights_requested = Signal(str, object, object)
     look_requested = Signal(str)
+    leave_requested = Signal()
     trust_requested = Signal(str)
     channels_requested = Signal(object)
 
@@ -66,13 +67,12 @@ class ModelPanel(QWidget):
         self.channel_rows.channels_requested.connect(self.channels_requested)
         self.weights_form = WeightsForm()
         self.weights_form.weights_requested.connect(self.weights_requested)
-        self.weights_form.leave.clicked.connect(self._on_left)
+        self.weights_form.leave.clicked.connect(self.leave_requested)
         self.trust_form = TrustForm()
         self.trust_form.trust_requested.connect(self.trust_requested)
         self.setAcceptDrops(True)
         self._lay_out()
         self._spec: ModelSpec | None = None
-        self._looked_into = ""
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
@@ -145,7 +145,6 @@ class ModelPanel(QWidget):
     def _on_model_chosen(self, index: int) -> None:
         source = self.models.itemData(index)
         if source:
-            self._looked_into = ""
             self.model_requested.emit(source)
 
     def _on_open_file(self) -> None:
@@ -169,7 +168,6 @@ class ModelPanel(QWidget):
         if not Path(path).is_file():  # a folder; or nothing, which will be said
             self.model_requested.emit(path)
             return
-        self._looked_into = path
         if Path(path).suffix.lower() in BARE_WEIGHTS:
             self.weights_form.ask(path)
         self.look_requested.emit(path)
@@ -187,9 +185,6 @@ class ModelPanel(QWidget):
 
     def show_found(self, path: str, found: Sequence[Recognised] | None) -> None:
         """Fill in what the weights told; a file that says all about itself needs no question."""
-        if path != self._looked_into:
-            return
-        self._looked_into = ""
         if found is None:
             self.weights_form.setVisible(False)
             self.model_requested.emit(path)
@@ -197,9 +192,6 @@ class ModelPanel(QWidget):
         if not self.weights_form.asks_about(path):
             self.weights_form.ask(path)
         self.weights_form.show_found(found)
-
-    def _on_left(self) -> None:
-        self._looked_into = ""
 
     def ask_for_trust(self, path: str, why: str) -> None:
         """Ask whether a file may run code."""

@@ -89,6 +89,22 @@ def test_a_file_that_is_looked_into_too_late_asks_for_no_trust(dock, qtbot, tmp_
     assert panel.weights_form.isVisible()
 
 
+def test_a_file_that_was_left_while_it_is_looked_into_is_not_asked_about_again(
+    dock, qtbot, tmp_path, monkeypatch
+):
+    slow = Slow(None)
+    monkeypatch.setattr(loading, "look", slow)
+    panel = dock.model_panel
+    panel.open(empty(tmp_path / "mine.pt"))
+    qtbot.waitUntil(slow.begun.is_set)
+    click(panel.weights_form.leave)
+    slow.may_end.set()
+    qtbot.wait(500)
+    assert panel.weights_form.isHidden()
+    assert not dock.session.view.loading
+    assert dock.session.view.notice is None
+
+
 def test_whatever_goes_wrong_while_a_file_is_looked_into_is_said(
     dock, qtbot, tmp_path, monkeypatch
 ):
