@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -86,7 +86,7 @@ class NetworkForm(QWidget):
         for label, row in (
             ("Network", self.architecture),
             ("Encoder", self.encoder),
-            ("It begins with", self.weights),
+            ("Encoder weights", self.weights),
             ("Intensity", self.intensities),
             ("Options", self.options),
         ):
@@ -139,8 +139,8 @@ class NetworkForm(QWidget):
         self.weights.setCurrentIndex(self.weights.findData(network.encoder_weights))
         self.intensities.setCurrentIndex(_SCALINGS.index(network.normalise))
 
-    def _ask(self, **changes: object) -> None:
-        wanted = replace(self._network, **changes)  # type: ignore[arg-type]
+    def _ask(self, **changes: Any) -> None:
+        wanted = replace(self._network, **changes)
         if wanted != self._network:
             self.requested.emit(wanted)
 
