@@ -145,7 +145,8 @@ class FolderTrainer:
         network = self.network
         if network is None:
             return
-        named = replace(network, spec=replace(network.spec, name=Path(path).stem))
+        name = Path(path).name if as_folder else Path(path).stem
+        named = replace(network, spec=replace(network.spec, name=name))
 
         def write() -> Path:
             return loading.saved(named, path, as_folder=as_folder)

@@ -85,7 +85,7 @@ def saved(network: Network, path: str, *, as_folder: bool) -> Path:
     from napari_tileseg.io.smp_folders_out import save_smp_folder
 
     if as_folder:
-        return save_smp_folder(network, Path(path).with_suffix(""))
+        return save_smp_folder(network, Path(path))
     return save_model(network, path)
 
 

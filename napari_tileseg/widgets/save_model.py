@@ -10,19 +10,17 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 _FOLDERS = "Folders of segmentation-models-pytorch (*)"
-_KINDS = ";;".join(
-    (
-        "Models (*.safetensors)",
-        "ONNX networks (*.onnx)",
-        "Packages of bioimage.io (*.zip)",
-        _FOLDERS,
-    )
-)
+_SUFFIXES = {
+    "Models (*.safetensors)": "safetensors",
+    "ONNX networks (*.onnx)": "onnx",
+    "Packages of bioimage.io (*.zip)": "zip",
+    _FOLDERS: "",
+}
 _NOT_IN_NAMES = '/\\:*?"<>|'
 
 
 def ask_where(parent: QWidget, suggested: str) -> tuple[str, bool]:
-    """Let a person say where a model is saved.
+    """Let a person say where a model is saved; a name without a suffix gets that of its format.
 
     Parameters
     ----------
@@ -35,6 +33,12 @@ def ask_where(parent: QWidget, suggested: str) -> tuple[str, bool]:
     -------
     The path, empty if nothing was chosen; and whether it is to be a folder.
     """
-    name = "".join(one if one not in _NOT_IN_NAMES else "_" for one in suggested)
-    path, kind = QFileDialog.getSaveFileName(parent, "Save model", name, _KINDS)
-    return path, kind == _FOLDERS
+    dialog = QFileDialog(parent, "Save model")
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setNameFilters(list(_SUFFIXES))
+    dialog.setDefaultSuffix(_SUFFIXES[dialog.selectedNameFilter()])
+    dialog.filterSelected.connect(lambda kind: dialog.setDefaultSuffix(_SUFFIXES[kind]))
+    dialog.selectFile("".join(one if one not in _NOT_IN_NAMES else "_" for one in suggested))
+    chosen = bool(dialog.exec())
+    dialog.deleteLater()
+    return dialog.selectedFiles()[0] if chosen else "", dialog.selectedNameFilter() == _FOLDERS

@@ -172,7 +172,7 @@ class TrainFromFolders(Docked):
             self.trainer.tell_used()
 
     def _on_save(self) -> None:
-        path, as_folder = ask_where(self, "trained.safetensors")
+        path, as_folder = ask_where(self, "trained")
         if path:
             self.trainer.save(path, as_folder=as_folder)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit
 
 from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.training.start import new_network
@@ -84,10 +84,8 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     _, dock = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
     assert dock.session.network is panel.trainer.network
     assert "Save it" in panel.trainer.view.said
-    path = tmp_path / "mine"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    click(panel.save)
-    file = path.with_suffix(".safetensors")
+    file = tmp_path / "mine.safetensors"
+    save_as(panel, tmp_path / "mine")
     qtbot.waitUntil(lambda: str(file) in panel.trainer.view.said, timeout=20_000)
     click(panel.use)
     assert dock.session.view.origin == str(file)
@@ -95,11 +93,31 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     assert saved.spec.name == "mine"
     assert saved.provenance["training"]["validation_miou"] > 0
     folder = tmp_path / "folder"
-    kind = "Folders of segmentation-models-pytorch (*)"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(folder), kind))
-    click(panel.save)
+    save_as(panel, folder, times_down=3)
     qtbot.waitUntil(lambda: str(folder) in panel.trainer.view.said, timeout=20_000)
     assert load_model(folder).spec.classes == saved.spec.classes
+    save_as(panel, tmp_path / "other", times_down=1)
+    other = str(tmp_path / "other.onnx")
+    qtbot.waitUntil(lambda: other in panel.trainer.view.said, timeout=20_000)
+    assert load_model(other).spec.classes == saved.spec.classes
+
+
+def save_as(panel, path, times_down=0):
+    """Press Save, go down in the list of formats, type a path and press Enter."""
+
+    def answer():
+        dialog = QApplication.activeModalWidget()
+        kinds = dialog.findChild(QComboBox, "fileTypeCombo")
+        for _ in range(times_down):
+            QTest.keyClick(kinds, Qt.Key.Key_Down)
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        line.selectAll()
+        QTest.keyClicks(line, str(path))
+        QTest.keyClick(line, Qt.Key.Key_Return)
+
+    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
+    QTimer.singleShot(300, answer)
+    click(panel.save)
 
 
 def test_a_new_network_of_any_kind_is_trained(panel, data, tmp_path, monkeypatch, qtbot):
