@@ -81,13 +81,20 @@ def measure(setup: Setup) -> Iterator[Figure]:
     summed_up = _Way("xT, all regions summed up", _xt(setup, "full", budget=_FEW_TOKENS), _tiled)
     yield _solved(summed_up, steps, setup, tested, _SOLVED)
     yield from _orders(xt.network, tested[0][:4], setup)
+    unet = _Way("plain U-Net", _unet(setup), _tiled)
     for control in (
-        _Way("plain U-Net", _unet(setup), _tiled),
+        unet,
         _Way("xT without context", _xt(setup, "none"), _tiled),
         _Way("xT on tiles by themselves", _xt(setup, "full"), _by_tiles, _cropped),
         _Way(f"xT on images of 1/{_SMALLER} the size", _xt(setup, "full"), _made_small, _shrunk),
     ):
         yield _solved(control, steps, setup, tested)
+    yield Figure(
+        "objects that are right: the same U-Net, whole images at once",
+        right(_whole(unet.network, tested[0]), tested[1]),
+        bar=_CHANCE,
+        note="without tiles, which a large image does not allow",
+    )
     yield from seams(setup)
     yield from growth(setup)
 
@@ -140,6 +147,10 @@ def _solved(
 
 def _tiled(network: Network, images: Images) -> Labels:
     return np.stack([predict(image, network, **_IN_TILES) for image in images])
+
+
+def _whole(network: Network, images: Images) -> Labels:
+    return _labels(network.module, torch.from_numpy(images)[:, None])
 
 
 def _by_tiles(network: Network, images: Images) -> Labels:
