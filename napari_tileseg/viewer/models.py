@@ -118,6 +118,7 @@ class Models:
 
         def on_looked(found: list[Recognised] | None) -> None:
             if path == self._looking:
+                self._looking = ""
                 self.looked.emit(path, found)
 
         def on_failed(error: BaseException) -> None:

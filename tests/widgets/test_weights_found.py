@@ -92,7 +92,7 @@ def test_a_file_that_is_looked_into_too_late_asks_for_no_trust(dock, qtbot, tmp_
 def test_a_file_that_was_left_while_it_is_looked_into_is_not_asked_about_again(
     dock, qtbot, tmp_path, monkeypatch
 ):
-    slow = Slow(None)
+    slow = Slow(NotTrustedError("it would run code"))
     monkeypatch.setattr(loading, "look", slow)
     panel = dock.model_panel
     panel.open(empty(tmp_path / "mine.pt"))
@@ -101,7 +101,7 @@ def test_a_file_that_was_left_while_it_is_looked_into_is_not_asked_about_again(
     slow.may_end.set()
     qtbot.wait(500)
     assert panel.weights_form.isHidden()
-    assert not dock.session.view.loading
+    assert panel.trust_form.isHidden()
     assert dock.session.view.notice is None
 
 
