@@ -110,7 +110,7 @@ def _awake(network: Network) -> Network:
     awake = replace(network, module=copy.deepcopy(network.module))
     generator = torch.Generator().manual_seed(0)
     for weights in awake.module.parameters():
-        if weights.ndim and not weights.any():
+        if not weights.any():
             torch.nn.init.normal_(weights, std=0.1, generator=generator)
     return awake
 

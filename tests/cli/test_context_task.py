@@ -53,5 +53,5 @@ def test_what_is_measured_of_xt_can_be_measured():
     before = module.head.weight.detach().clone()
     taught(module, 1, 0, context._cropped)
     assert (module.head.weight != before).any()
-    for way in (context._by_tiles, context._made_small):
+    for way in (context._by_tiles, context._made_small, context._whole):
         assert way(xt, images).shape == images.shape
