@@ -152,7 +152,8 @@ class FolderTrainer:
             return loading.saved(named, path, as_folder=as_folder)
 
         def on_done(written: Path) -> None:
-            if self.network is network:
+            can_be_taught = written.suffix.lower() != ".onnx"
+            if self.network is network and can_be_taught:
                 self.origin = str(written)
             self._tell(replace(self._known, said=f"The model was saved as {written}."))
 
