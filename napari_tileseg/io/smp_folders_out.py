@@ -46,7 +46,7 @@ def save_smp_folder(network: Network, folder: Path) -> Path:
         raise CheckpointError(
             f"'{network.spec.name}' cannot become a folder of segmentation-models-pytorch: its "
             f"architecture is {name}, which that library does not have. "
-            "Convert it to a .safetensors file."
+            "Save it as .safetensors."
         )
     config: dict[str, Any] = {
         **SMP_DECODERS[architecture.name].completed(architecture.arguments),

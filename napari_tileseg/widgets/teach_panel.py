@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -146,7 +147,7 @@ class TeachPanel(QWidget):
     def show_view(self, view: View) -> None:
         """Show marks, settings, progress, verdict and versions."""
         known = view.teach
-        self._suggested = f"{view.origin or 'model'}.safetensors"
+        self._suggested = PurePath(view.origin or "model").name.removesuffix(".safetensors")
         self.next_place.setEnabled(known.can_mark)
         self.mark_view.setEnabled(known.can_mark)
         self.mark_region.setEnabled(known.can_mark)

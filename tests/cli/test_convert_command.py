@@ -101,4 +101,4 @@ def test_other_architectures_are_no_folders_of_the_library(tileseg, tmp_path):
     save_model(Network(registry.build(recipe), spec, recipe), tmp_path / "m.safetensors")
     code, _, err = tileseg("convert", tmp_path / "m.safetensors", tmp_path / "folder")
     assert code == cli.FAILED
-    assert "Convert it to a .safetensors file" in err
+    assert "Save it as .safetensors" in err

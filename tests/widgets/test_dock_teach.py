@@ -7,6 +7,7 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog
 from torch import nn
 
 from napari_tileseg.engine.network import Network
@@ -412,12 +413,20 @@ def test_closing_the_dock_while_it_learns_ends_it(ready, viewer, truth, qtbot):
     assert [one.name for one in viewer.layers] == ["slide", "slide · labels"]
 
 
-def test_the_model_in_use_can_be_saved_and_loaded_again(ready, tmp_path, truth, qtbot):
+def test_the_model_in_use_can_be_saved_and_loaded_again(ready, tmp_path, truth, qtbot, monkeypatch):
     review(ready, truth, qtbot)
     teach(ready, qtbot)
     click(ready.teach_panel.verdict.use)
     wait_for_run(ready, qtbot)
-    ready.teach_panel.save_requested.emit(str(tmp_path / "mine"), False)
+    begun = []
+
+    def answer(_parent, _title, start, kinds, _kind):
+        begun.append(start)
+        return str(tmp_path / "mine"), kinds.split(";;")[0]
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    click(ready.teach_panel.save)
+    assert begun == [ready.session.view.origin]
     qtbot.waitUntil(lambda: ready.session.view.teach.can_save, timeout=20_000)
     # a network without a recipe cannot be saved, and that is said
     assert "cannot be saved" in ready.session.view.notice.text

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit
+from qtpy.QtWidgets import QFileDialog
 
 from napari_tileseg.io.checkpoints import load_model, save_model
 from napari_tileseg.training.start import new_network
@@ -84,40 +84,47 @@ def test_a_model_is_trained_used_in_the_other_dock_and_saved(
     _, dock = viewer.window.add_plugin_dock_widget("napari-tileseg", "Tiled Segmentation")
     assert dock.session.network is panel.trainer.network
     assert "Save it" in panel.trainer.view.said
-    file = tmp_path / "mine.safetensors"
-    save_as(panel, tmp_path / "mine")
+    file = tmp_path / "mine.v2.safetensors"
+    assert save_as(panel, monkeypatch, (tmp_path / "mine.v2", "Models")) == ["trained"]
     qtbot.waitUntil(lambda: str(file) in panel.trainer.view.said, timeout=20_000)
     click(panel.use)
     assert dock.session.view.origin == str(file)
     saved = load_model(file)
-    assert saved.spec.name == "mine"
+    assert saved.spec.name == "mine.v2"
     assert saved.provenance["training"]["validation_miou"] > 0
-    folder = tmp_path / "folder"
-    save_as(panel, folder, times_down=3)
+    folder, onnx = tmp_path / "folder", tmp_path / "mine.onnx"
+    save_as(panel, monkeypatch, (onnx, "Models"))
+    qtbot.waitUntil(lambda: str(onnx) in panel.trainer.view.said, timeout=20_000)
+    assert load_model(onnx).spec.classes == saved.spec.classes
+    assert panel.trainer.origin == str(file)
+    save_as(panel, monkeypatch, (folder, "Folders"))
     qtbot.waitUntil(lambda: str(folder) in panel.trainer.view.said, timeout=20_000)
     assert load_model(folder).spec.classes == saved.spec.classes
-    save_as(panel, tmp_path / "other", times_down=1)
-    other = str(tmp_path / "other.onnx")
-    qtbot.waitUntil(lambda: other in panel.trainer.view.said, timeout=20_000)
-    assert load_model(other).spec.classes == saved.spec.classes
+    assert panel.trainer.origin == str(folder)
 
 
-def save_as(panel, path, times_down=0):
-    """Press Save, go down in the list of formats, type a path and press Enter."""
+def test_a_file_of_which_only_the_suffix_was_not_typed_is_asked_about(panel, tmp_path, monkeypatch):
+    there = tmp_path / "mine.onnx"
+    there.write_bytes(b"")
+    monkeypatch.setattr(panel.trainer, "save", lambda *_, **__: pytest.fail("nobody said so"))
+    panel.save.setVisible(True)
+    panel.save.setEnabled(True)
+    answers = (tmp_path / "mine", "ONNX"), ("", "ONNX")
+    assert save_as(panel, monkeypatch, *answers) == ["trained", str(there)]
 
-    def answer():
-        dialog = QApplication.activeModalWidget()
-        kinds = dialog.findChild(QComboBox, "fileTypeCombo")
-        for _ in range(times_down):
-            QTest.keyClick(kinds, Qt.Key.Key_Down)
-        line = dialog.findChild(QLineEdit, "fileNameEdit")
-        line.selectAll()
-        QTest.keyClicks(line, str(path))
-        QTest.keyClick(line, Qt.Key.Key_Return)
 
-    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
-    QTimer.singleShot(300, answer)
+def save_as(panel, monkeypatch, *answers):
+    """Press Save, and answer each dialog with a path and a format; return what they began with."""
+    begun, answers = [], iter(answers)
+
+    def answer(_parent, _title, start, kinds, _kind):
+        begun.append(start)
+        path, kind = next(answers)
+        return str(path), next(one for one in kinds.split(";;") if one.startswith(kind))
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
     click(panel.save)
+    return begun
 
 
 def test_a_new_network_of_any_kind_is_trained(panel, data, tmp_path, monkeypatch, qtbot):
