@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import TilesegError
-from napari_tileseg.io.onnx_out import EXPORT_ERRORS, TOLERANCE, difference, export, tile_for
+from napari_tileseg.io.onnx_out import (
+    EXPORT_ERRORS,
+    TOLERANCE,
+    difference,
+    export,
+    reason,
+    tile_for,
+)
 from napari_tileseg.models.libraries import import_onnxruntime, import_onnxscript
-from napari_tileseg.models.onnx_net import in_one_line
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.network import Network
@@ -32,5 +38,5 @@ def onnx_export(network: Network) -> str:
             export(network, path, tile, any_size=False)
             apart = difference(network, path, tile)
         except (TilesegError, *EXPORT_ERRORS) as error:
-            return f"no: {in_one_line(error)[:200]}"
+            return f"no: {reason(error)[:200]}"
     return "ok" if apart <= TOLERANCE else f"no: it answers otherwise there, by {apart:.2g}"

@@ -122,6 +122,16 @@ def export(network: Network, path: Path, tiles: torch.Tensor, *, any_size: bool)
         )
 
 
+def reason(error: BaseException) -> str:
+    """Return why a network cannot be written, in a line.
+
+    What torch's exporter says itself is how to report that to its authors.
+    """
+    while isinstance(error, torch.onnx.errors.OnnxExporterError) and error.__cause__ is not None:
+        error = error.__cause__
+    return in_one_line(error)
+
+
 def own_copy(network: Network) -> Network:
     """Copy a network into main memory: while it is traced, nobody else may run it."""
     return replace(network, module=copy.deepcopy(network.module).to("cpu").eval())
@@ -150,7 +160,7 @@ def _export(network: Network, path: Path) -> None:
             export(network, path, shown, any_size=any_size)
             apart = difference(network, path, tile_for(network, times))
         except (*EXPORT_ERRORS, NetworkError) as error:
-            why = why or in_one_line(error)
+            why = why or reason(error)
             continue
         if apart <= TOLERANCE:
             return
