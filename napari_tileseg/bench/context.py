@@ -13,7 +13,15 @@ from torch.nn import functional
 
 from napari_tileseg.bench.context_memory import growth
 from napari_tileseg.bench.context_seams import seams
-from napari_tileseg.bench.context_task import CLASSES, COLUMNS, TILE, made, right, taught
+from napari_tileseg.bench.context_task import (
+    CLASSES,
+    COLUMNS,
+    SMALLER,
+    TILE,
+    made,
+    right,
+    taught,
+)
 from napari_tileseg.bench.figures import Figure
 from napari_tileseg.bench.networks import AS_IT_IS, described
 from napari_tileseg.bench.runs import labels_and_logs, planned
@@ -46,7 +54,6 @@ _SOLVED, _CHANCE = 0.95, 0.65
 _FEW_TOKENS = 4
 """There are more in an image, so that far ones are summed up as in a large one."""
 
-_SMALLER = 8
 _IN_TILES: dict[str, Any] = {"tile": TILE, "device": "cpu", "precision": "fp32"}
 
 
@@ -86,7 +93,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
         unet,
         _Way("xT without context", _xt(setup, "none"), _tiled),
         _Way("xT on tiles by themselves", _xt(setup, "full"), _by_tiles, _cropped),
-        _Way(f"xT on images of 1/{_SMALLER} the size", _xt(setup, "full"), _made_small, _shrunk),
+        _Way(f"xT on images of 1/{SMALLER} the size", _xt(setup, "full"), _made_small, _shrunk),
     ):
         yield _solved(control, steps, setup, tested)
     yield Figure(
@@ -161,7 +168,7 @@ def _by_tiles(network: Network, images: Images) -> Labels:
 
 def _made_small(network: Network, images: Images) -> Labels:
     labels = _labels(network.module, _shrunk(torch.from_numpy(images)[:, None]))
-    return labels.repeat(_SMALLER, axis=1).repeat(_SMALLER, axis=2)
+    return labels.repeat(SMALLER, axis=1).repeat(SMALLER, axis=2)
 
 
 @torch.inference_mode()
@@ -178,9 +185,9 @@ def _cropped(batch: torch.Tensor) -> torch.Tensor:
 def _shrunk(batch: torch.Tensor) -> torch.Tensor:
     """Make (B, 1, H, W) smaller: images by their mean, targets by their middle."""
     if batch.is_floating_point():
-        return functional.avg_pool2d(batch, _SMALLER)
-    middle = _SMALLER // 2
-    return batch[..., middle::_SMALLER, middle::_SMALLER]
+        return functional.avg_pool2d(batch, SMALLER)
+    middle = SMALLER // 2
+    return batch[..., middle::SMALLER, middle::SMALLER]
 
 
 def _orders(network: Network, images: Images, setup: Setup) -> Iterator[Figure]:

@@ -22,7 +22,10 @@ ROWS, COLUMNS = 1, 7
 
 CLASSES = 3
 
-_MARKER_PX, _STRIPE_PX = 24, 4
+SMALLER = 8
+"""When so many pixels along each side become one, the marker is gone."""
+
+_MARKER_PX, _STRIPE_PX = 24, SMALLER // 2
 _CONTRAST = 1.5
 _RADIUS_PX = 5
 _OBJECTS = 4
@@ -41,7 +44,8 @@ def made(count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]
 
     In a tile at one end lies a square with stripes, and discs at the other end: of class 1 if the
     stripes lie, of class 2 if they stand. Everything else is noise. From afar, when a few pixels
-    become one, the square cannot be seen.
+    become one, the square cannot be seen: what becomes one pixel holds whole stripes, as many
+    dark ones as bright ones.
     """
     rng = np.random.default_rng(seed)
     images, targets = zip(*(_one(rng) for _ in range(count)), strict=True)
@@ -53,7 +57,8 @@ def _one(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint
     image = rng.normal(0, _NOISE, shape).astype(np.float32)
     target = np.zeros(shape, np.uint8)
     kind = int(rng.integers(2))
-    row, column = rng.integers((shape[0] - _MARKER_PX, TILE - _MARKER_PX))
+    places = np.array((shape[0] - _MARKER_PX, TILE - _MARKER_PX)) // SMALLER + 1
+    row, column = SMALLER * rng.integers(places)
     stripes = np.where(np.arange(_MARKER_PX) // _STRIPE_PX % 2, _CONTRAST, -_CONTRAST)
     square = np.broadcast_to(stripes, (_MARKER_PX, _MARKER_PX))
     square = square if kind else square.T
